@@ -1,0 +1,1 @@
+from unmix.metrics import contract

@@ -1,0 +1,95 @@
+"""The suite's core types: factors, pairs, and what a dataset and a method are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from unmix.training import Trainer
+
+    Encoder = Callable[[Tensor], Tensor]
+
+FactorType = Literal["categorical", "ordinal", "continuous", "periodic"]
+FACTOR_TYPES: tuple[FactorType, ...] = ("categorical", "ordinal", "continuous", "periodic")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A ground-truth generative factor.
+
+    Args:
+        name: Its name in the field's words ("orientation").
+        type: categorical (levels without order), ordinal (levels with order), continuous, or
+            periodic (levels or reals on a circle).
+        size: Number of levels; None for a continuous range.
+        period: Of a periodic factor, in the factor's own units.
+        symmetry: Observations that several values share, in words; "" when every value is visible.
+    """
+
+    name: str
+    type: FactorType
+    size: int | None = None
+    period: float | None = None
+    symmetry: str = ""
+
+    @property
+    def constant(self) -> bool:
+        """True when it has a single level: there is nothing to identify."""
+        return self.size == 1
+
+
+class Pair(NamedTuple):
+    """Two observations (n, *shape) of which row i of `positive` belongs to row i of `anchor`."""
+
+    anchor: Tensor
+    positive: Tensor
+
+
+class DeclinedError(ValueError):
+    """A combination of dataset, method and metric that has no meaning; its message is the reason."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Observations with known factors. A frozen dataclass: its fields are its hyperparameters.
+
+    A dataset that is itself random (its mixing is drawn) has a field `seed`, which a run sets to its own.
+    """
+
+    @property
+    def factors(self) -> tuple[Factor, ...]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one observation."""
+        ...
+
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw z ~ p(z): observations (n, *shape) and factors (n, k)."""
+        ...
+
+    def sample_pairs(self, n: int, generator: torch.Generator) -> Pair:
+        """Draw z ~ p(z) and z' ~ p(z'|z).
+
+        Raises:
+            DeclinedError: When the dataset has no pairs.
+        """
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A function of a dataset, a budget and a generator. A frozen dataclass: its fields are hyperparameters."""
+
+    def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
+        """Return the trained encoder: observations (n, *shape) -> codes (n, d).
+
+        Raises:
+            DeclinedError: When the method has no meaning on this dataset, with the reason.
+        """
+        ...
