@@ -1,46 +1,22 @@
-"""The suite's core types: factors, pairs, and what a dataset and a method are."""
+"""The suite's core types: pairs, encoders, and what a dataset and a method are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from unmix.factors import FACTOR_TYPES, Factor, FactorType
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from unmix.training import Trainer
 
-    Encoder = Callable[[Tensor], Tensor]
+__all__ = ["FACTOR_TYPES", "Dataset", "DeclinedError", "Encoder", "Factor", "FactorType", "Method", "Pair"]
 
-FactorType = Literal["categorical", "ordinal", "continuous", "periodic"]
-FACTOR_TYPES: tuple[FactorType, ...] = ("categorical", "ordinal", "continuous", "periodic")
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A ground-truth generative factor.
-
-    Args:
-        name: Its name in the field's words ("orientation").
-        type: categorical (levels without order), ordinal (levels with order), continuous, or
-            periodic (levels or reals on a circle).
-        size: Number of levels; None for a continuous range.
-        period: Of a periodic factor, in the factor's own units.
-        symmetry: Observations that several values share, in words; "" when every value is visible.
-    """
-
-    name: str
-    type: FactorType
-    size: int | None = None
-    period: float | None = None
-    symmetry: str = ""
-
-    @property
-    def constant(self) -> bool:
-        """True when it has a single level: there is nothing to identify."""
-        return self.size == 1
+Encoder = Callable[[Tensor], Tensor]
+"""Observations (n, *shape) -> codes (n, d)."""
 
 
 class Pair(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from unmix.factors import FACTOR_TYPES, FactorType
 from unmix.registry import METRICS
-from unmix.types import FACTOR_TYPES, FactorType
 
 
 class InputError(ValueError):
@@ -63,12 +63,19 @@ class Metric:
         settings: The keyword arguments that make this variant.
         range: Lowest and highest possible value.
         direction: +1 when higher is better, -1 when lower is.
-        chance: Value on codes independent of the factors as n grows; None where it has no fixed limit.
+        chance: Value on codes independent of the factors as n grows: a number, a function of k, or None
+            where it has no fixed limit.
+        rate: Exponent p of the n^-p by which the value on such codes approaches chance: 1 for fits and
+            mutual information, 0.5 for absolute correlations. Irrelevant where chance is None.
+        attained: Whether codes equal to the factors score the best of the range; some metrics never let
+            them (SAP's linear classifier cannot pick out a middle level).
         accepts: Factor types that it is defined for.
         blind: What it cannot see, in a sentence.
         reference: Paper, section or equation.
-        invariances: Of the codes, tested: "permutation", "sign", "scale", "shift", "monotone", "affine".
+        invariances: Of the codes, tested: "permutation", "sign", "scale", "shift", "monotone" (increasing
+            maps), "affine" (invertible linear maps of all codes with an offset).
         seeded: Whether it takes `seed`; the others are deterministic.
+        periods: Whether it takes `factor_periods`, that is, sees periodic factors as angles.
         default: Whether it belongs to the default set of `unmix score`.
     """
 
@@ -77,12 +84,15 @@ class Metric:
     settings: Mapping[str, Any]
     range: tuple[float, float]
     direction: int
-    chance: float | None
+    chance: float | Callable[[int], float] | None
     accepts: tuple[FactorType, ...]
     blind: str
     reference: str
     invariances: tuple[str, ...] = ()
+    rate: float = 1.0
+    attained: bool = True
     seeded: bool = False
+    periods: bool = False
     default: bool = True
 
     def __call__(
@@ -91,10 +101,13 @@ class Metric:
         codes: ArrayLike,
         *,
         factor_types: Sequence[FactorType] | None = None,
+        factor_periods: Sequence[float | None] | None = None,
         seed: int = 0,
     ) -> Score:
-        """Score codes (n, d) against factors (n, k)."""
-        extra = {"seed": seed} if self.seeded else {}
+        """Score codes (n, d) against factors (n, k); metrics that need no seed or periods ignore them."""
+        extra: dict[str, Any] = {"seed": seed} if self.seeded else {}
+        if self.periods:
+            extra["factor_periods"] = factor_periods
         score = self.function(factors, codes, factor_types=factor_types, **self.settings, **extra)
         return Score(
             score,
@@ -110,17 +123,19 @@ def metric(
     *,
     range: tuple[float, float],
     direction: int = 1,
-    chance: float | None = 0.0,
+    chance: float | Callable[[int], float] | None = 0.0,
     accepts: Sequence[FactorType] = FACTOR_TYPES,
     blind: str,
     reference: str,
     invariances: Sequence[str] = (),
+    rate: float = 1.0,
+    attained: bool = True,
     default: Sequence[str] | None = None,
 ) -> Callable[[Callable[..., Score]], Callable[..., Score]]:
     """Register a function under each of its variants' names; `default` names those of the default set."""
 
     def add(function: Callable[..., Score]) -> Callable[..., Score]:
-        seeded = "seed" in inspect.signature(function).parameters
+        takes = inspect.signature(function).parameters
         for name, settings in variants.items():
             METRICS.register(name)(
                 Metric(
@@ -134,7 +149,10 @@ def metric(
                     blind=blind,
                     reference=reference,
                     invariances=tuple(invariances),
-                    seeded=seeded,
+                    rate=rate,
+                    attained=attained,
+                    seeded="seed" in takes,
+                    periods="factor_periods" in takes,
                     default=default is None or name in default,
                 )
             )
@@ -153,6 +171,7 @@ class Checked:
         factor_types: One a kept factor.
         dead: Indices of the constant codes.
         warnings: In words.
+        factor_periods: One a kept factor, None for what is not periodic or was not told.
     """
 
     factors: np.ndarray
@@ -160,6 +179,7 @@ class Checked:
     factor_types: tuple[FactorType, ...]
     dead: np.ndarray
     warnings: tuple[str, ...] = field(default=())
+    factor_periods: tuple[float | None, ...] = field(default=())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -174,26 +194,40 @@ def check(
     *,
     accepts: Sequence[FactorType] = FACTOR_TYPES,
     min_samples: int = 2,
+    factor_periods: Sequence[float | None] | None = None,
 ) -> Checked:
     """Turn what a caller gave into arrays that a metric can trust, or refuse with the reason.
 
-    One-dimensional input counts as one column. Factor types default to "continuous".
+    One-dimensional input counts as one column. Factor types default to "continuous". Fewer than ten samples
+    a column (of factors or codes, whichever has more) are worth a warning.
 
     Raises:
         InputError: Different lengths, empty, fewer than `min_samples` rows, not numeric, NaN or infinite
-            entries (the column is named), every factor constant, a factor type that is not accepted.
+            entries (the column is named), every factor constant, a factor type that is not accepted, a
+            period that is not positive.
     """
     factors, codes = _numeric(factors, "factors"), _numeric(codes, "codes")
     if len(factors) != len(codes):
-        raise InputError(f"factors have {len(factors)} rows and codes {len(codes)}: they must be the same samples")
+        raise InputError(
+            f"factors have {len(factors)} rows and codes {len(codes)}: they must be the same samples"
+        )
     if len(factors) < min_samples:
         raise InputError(f"{len(factors)} samples are too few: at least {min_samples} are needed")
     types: tuple[FactorType, ...] = tuple(factor_types or ("continuous",) * factors.shape[1])
     if len(types) != factors.shape[1]:
-        raise InputError(f"{len(types)} factor types were given for {factors.shape[1]} factors: give one each")
-    for column, kind in enumerate(types):
+        raise InputError(
+            f"{len(types)} factor types were given for {factors.shape[1]} factors: give one each"
+        )
+    periods: tuple[float | None, ...] = tuple(factor_periods or (None,) * factors.shape[1])
+    if len(periods) != factors.shape[1]:
+        raise InputError(
+            f"{len(periods)} periods were given for {factors.shape[1]} factors: give one each, or None"
+        )
+    for column, (kind, period) in enumerate(zip(types, periods, strict=True)):
         if kind not in accepts:
             raise InputError(f"factor {column} is {kind}: this metric takes {', '.join(accepts)}")
+        if period is not None and not 0 < period < np.inf:
+            raise InputError(f"factor {column} has period {period}: a period is a positive number")
     varies = np.ptp(factors, axis=0) > 0
     if not varies.any():
         raise InputError("every factor is constant: there is nothing to identify")
@@ -203,8 +237,18 @@ def check(
     dead = np.flatnonzero(np.ptp(codes, axis=0) == 0)
     if len(dead):
         warnings.append(f"dead (constant) codes: {dead.tolist()}")
-    kept = tuple(kind for kind, keep in zip(types, varies, strict=True) if keep)
-    return Checked(factors[:, varies], codes, kept, dead, tuple(warnings))
+    if len(factors) < 10 * max(factors.shape[1], codes.shape[1]):
+        warnings.append(
+            f"n = {len(factors)} samples are few for d = {codes.shape[1]} and k = {int(varies.sum())}"
+        )
+    return Checked(
+        factors=factors[:, varies],
+        codes=codes,
+        factor_types=tuple(kind for kind, keep in zip(types, varies, strict=True) if keep),
+        dead=dead,
+        warnings=tuple(warnings),
+        factor_periods=tuple(period for period, keep in zip(periods, varies, strict=True) if keep),
+    )
 
 
 def _numeric(values: ArrayLike, what: str) -> np.ndarray:
@@ -219,5 +263,7 @@ def _numeric(values: ArrayLike, what: str) -> np.ndarray:
     array = array.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
     if len(bad):
-        raise InputError(f"{what} have NaN or infinite values in column {bad.tolist()}: drop or repair those samples")
+        raise InputError(
+            f"{what} have NaN or infinite values in column {bad.tolist()}: drop or repair those samples"
+        )
     return array

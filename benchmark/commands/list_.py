@@ -1,0 +1,63 @@
+"""unmix list: what is registered."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from unmix.commands import Commands, no_more
+from unmix.registry import DATASETS, METHODS, METRICS, Registry
+
+REGISTRIES: dict[str, Registry[Any]] = {"datasets": DATASETS, "methods": METHODS, "metrics": METRICS}
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "list",
+        help="datasets, methods, metrics or tables that are there",
+        description="Show what is registered, ours and what installed packages add.",
+        epilog="examples:\n  unmix list methods\n  unmix list metrics -v",
+    )
+    parser.add_argument("kind", choices=[*REGISTRIES, "tables"])
+    parser.add_argument("-v", "--verbose", action="store_true", help="with fields or declarations")
+    parser.set_defaults(handler=handle)
+
+
+def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
+    no_more(rest)
+    table = Table("name", "what it is", box=None, pad_edge=False)
+    if known.kind == "tables":
+        from unmix.reproduce import preset, presets
+
+        for name in presets():
+            table.add_row(name, f"{preset(name).published['title']} (profiles: {', '.join(preset(name).profiles)})")
+    else:
+        for name, item in REGISTRIES[known.kind].items():
+            table.add_row(name, _described(item, known.verbose))
+    Console().print(table, markup=False)
+    return 0
+
+
+def _described(item: Any, verbose: bool) -> str:
+    if hasattr(item, "blind"):  # a metric
+        text = str(item.reference)
+        if verbose:
+            arrow = "higher" if item.direction > 0 else "lower"
+            chance = "none" if item.chance is None else f"{item.chance:g}"
+            text += (
+                f"\n  range [{item.range[0]:g}, {item.range[1]:g}], {arrow} is better, chance {chance}; "
+                f"takes {', '.join(item.accepts)}\n  cannot see: {item.blind}"
+            )
+        return text
+    lines = (item.__doc__ or "").strip().splitlines()
+    text = lines[0] if lines else ""
+    if verbose:
+        from dataclasses import MISSING, fields
+
+        for field in fields(item):
+            default = f" = {field.default!r}" if field.default is not MISSING else ""
+            text += f"\n  {field.name}{default}  {field.metadata.get('help', '')}".rstrip()
+    return text

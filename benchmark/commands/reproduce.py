@@ -1,0 +1,63 @@
+"""unmix reproduce: run what a published table lacks, then print it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from unmix.commands import Commands, add_execution, add_store, no_more
+from unmix.commands.table import add_table, show
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "reproduce",
+        help="a paper's table: run what is missing, print ours beside theirs",
+        description="Run what is missing of a published table, then print our mean +- std beside the paper's and "
+        "write it as Markdown, CSV, LaTeX, HTML and a figure. Stopped at any point, the same command goes on.",
+        epilog="examples:\n  unmix reproduce workshop/table1 --profile quick\n"
+        "  unmix reproduce workshop/table1 --profile cpu --seeds 0 1 2\n  unmix list tables",
+    )
+    add_table(parser)
+    parser.add_argument("--seeds", type=int, nargs="+", default=None, help="instead of the profile's own")
+    parser.add_argument("--rows", type=int, nargs="+", default=None, help="only these, from 1 (default: all)")
+    add_execution(parser)
+    add_store(parser)
+    parser.set_defaults(handler=handle)
+
+
+def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
+    no_more(rest)
+    from unmix.progress import Bars
+    from unmix.record import Store
+    from unmix.reproduce import preset
+    from unmix.sweep import execute, missing
+
+    table, store = preset(known.table), Store(known.store)
+    cells = table.specifications(known.profile, known.seeds)
+    wanted = {cell: runs for cell, runs in cells.items() if known.rows is None or cell[0] + 1 in known.rows}
+    labels = {s.key: f"row {row + 1} {column} seed {s.seed}" for (row, column), runs in wanted.items() for s in runs}
+    # Long runs first: the last one to start must not be the longest.
+    todo = sorted(missing((s for runs in wanted.values() for s in runs), store), key=_cost, reverse=True)
+    console.print(f"{table.name} {known.profile}: {len(labels) - len(todo)} runs recorded, {len(todo)} to do")
+    outcomes = []
+    if todo:
+        with Bars(len(todo), labels, console) as bars:
+            outcomes = execute(
+                todo,
+                store,
+                bars,
+                workers=known.workers or os.cpu_count() or 1,
+                threads=known.threads,
+                device=known.device,
+            )
+    show(table, known.profile, cells, [store], Path(known.output or store.folder / "tables"), console)
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def _cost(specification) -> int:  # type: ignore[no-untyped-def]
+    recipe = specification.method.get("recipe", {})
+    return int(recipe.get("steps", 0)) * int(recipe.get("batch", 0))

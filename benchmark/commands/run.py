@@ -1,0 +1,102 @@
+"""unmix run: one dataset, one method, some seeds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from unmix.commands import Commands, add_execution, add_store, no_more
+
+if TYPE_CHECKING:
+    from unmix.record import Specification, Store
+
+EXAMPLES = """examples:
+  unmix run synthetic contrastive
+  unmix run synthetic contrastive --space sphere --conditional "vmf(kappa=10)" --model-space sphere --similarity vmf
+  unmix run synthetic supervised --steps 500 --seeds 0 1 2
+  unmix run synthetic contrastive --help       the flags of this dataset and this method"""
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="train and score a method on a dataset",
+        description="Train a method on a dataset, score its codes and record the run. What is recorded is shown, "
+        "not computed again. The flags are the fields of the dataset, the method and the evaluation.",
+        epilog=EXAMPLES,
+        add_help=False,
+    )
+    parser.add_argument("dataset", nargs="?", help="registered name (`unmix list datasets`)")
+    parser.add_argument("method", nargs="?", help="registered name (`unmix list methods`), or NAME+ica")
+    parser.add_argument("-h", "--help", action="store_true", help="show this, with the flags of what is named")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
+    add_execution(parser)
+    add_store(parser)
+    parser.set_defaults(handler=handle, parser=parser)
+
+
+def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
+    if known.dataset is None or known.method is None:
+        known.parser.print_help()
+        return 0 if known.help else 2
+    from unmix.evaluation import Evaluation
+    from unmix.flags import add_flags, given
+    from unmix.progress import Bars
+    from unmix.record import Store
+    from unmix.registry import DATASETS, METHODS
+    from unmix.run import ICA, specify
+    from unmix.sweep import execute, missing
+
+    dataset, method = DATASETS[known.dataset], METHODS[known.method.removesuffix(ICA)]
+    add_flags(known.parser, "dataset", known.dataset, dataset)
+    add_flags(known.parser, "method", known.method, method)
+    add_flags(known.parser, "evaluation", "", Evaluation)
+    if known.help:
+        known.parser.print_help()
+        return 0
+    flags, rest = known.parser.parse_known_args([known.dataset, known.method, *rest])
+    no_more(rest)
+    specifications = [
+        specify(
+            {"name": known.dataset, **given(flags, "dataset", dataset)},
+            {"name": known.method, **given(flags, "method", method)},
+            seed,
+            Evaluation(**given(flags, "evaluation", Evaluation)),
+        )
+        for seed in known.seeds
+    ]
+    store = Store(known.store)
+    todo = missing(specifications, store)
+    labels = {s.key: f"{known.dataset} {known.method} seed {s.seed}" for s in specifications}
+    with Bars(len(todo), labels, console) as bars:
+        outcomes = execute(
+            todo,
+            store,
+            bars,
+            workers=known.workers or os.cpu_count() or 1,
+            threads=known.threads,
+            device=known.device,
+        )
+    _show(specifications, store)
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def _show(specifications: Sequence[Specification], store: Store) -> None:
+    """Scores of what is recorded: a line a metric, a column a seed, and where the run's files are."""
+    records = [record for key, record in store.by_key().items() if key in {s.key for s in specifications}]
+    if not records:
+        return
+    records.sort(key=lambda record: record.specification.seed)
+    table = Table("metric", *(f"seed {record.specification.seed}" for record in records), box=None)
+    for metric in records[0].scores:
+        table.add_row(metric, *(f"{record.scores[metric]['value']:.4f}" for record in records))
+    table.add_row("training seconds", *(f"{record.seconds:.0f}" for record in records))
+    out = Console()
+    out.print(table)
+    for record in records:
+        out.print(f"seed {record.specification.seed}: {store.run_folder(record.specification)}", soft_wrap=True)

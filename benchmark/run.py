@@ -1,0 +1,173 @@
+"""One (dataset, method, seed) -> one Record."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import save_file
+
+from unmix.baselines.reference import PlusIca
+from unmix.evaluation import Evaluation, codes_and_factors, score
+from unmix.metrics.contract import Score
+from unmix.provenance import commit, hardware, versions
+from unmix.record import Record, Specification, Store
+from unmix.registry import DATASETS, METHODS, METRICS
+from unmix.seeds import derived_generator, derived_seed
+from unmix.training import Progress, Trainer
+from unmix.types import Dataset, Encoder, Method
+
+ICA = "+ica"
+Report = Callable[[Progress, int], None]
+
+
+def build(kind: Any, values: Mapping[str, Any], name: str) -> Any:
+    """Make a dataclass from plain values; nested dataclasses from nested mappings.
+
+    Raises:
+        ValueError: When a field is unknown, with the close ones, or a value is refused by the class.
+    """
+    known = {f.name for f in fields(kind)}
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known) or sorted(known)
+            raise ValueError(f"{name} has no field {key!r}; did you mean {' or '.join(close)}?")
+    hints = get_type_hints(kind)
+    nested = {
+        key: build(hints[key], value, f"{name}.{key}")
+        for key, value in values.items()
+        if is_dataclass(hints[key]) and isinstance(value, Mapping)
+    }
+    return kind(**{**values, **nested})
+
+
+def specify(
+    dataset: Mapping[str, Any], method: Mapping[str, Any], seed: int, evaluation: Evaluation | None = None
+) -> Specification:
+    """The full identity of a run: every field with its value, so that a changed default is a new run.
+
+    Raises:
+        UnknownNameError: A dataset, method or metric is not registered.
+        ValueError: A field is unknown or its value refused.
+        DeclinedError: Dataset or method has no meaning as configured.
+    """
+    evaluation = evaluation or Evaluation()
+    for name in evaluation.metrics:
+        METRICS[name]  # an unknown name must end the run before it trains
+    described = {"name": dataset["name"], **asdict(make_dataset(dataset, seed))}
+    described.pop("seed", None)
+    return Specification(
+        dataset=described,
+        method={"name": method["name"], **asdict(_plain_method(method))},
+        seed=seed,
+        evaluation=evaluation.to_dict(),
+    )
+
+
+def make_dataset(values: Mapping[str, Any], seed: int) -> Dataset:
+    """From {"name": ..., **fields}; its own seed, where it has one, is derived from the run's."""
+    kind = DATASETS[values["name"]]
+    given = {key: value for key, value in values.items() if key != "name"}
+    if any(f.name == "seed" for f in fields(kind)):
+        given["seed"] = derived_seed(seed, "dataset")
+    made: Dataset = build(kind, given, f"dataset {values['name']}")
+    return made
+
+
+def make_method(values: Mapping[str, Any]) -> Method:
+    """From {"name": ..., **fields}; a name "METHOD+ica" puts linear ICA on top of the method's codes."""
+    method = _plain_method(values)
+    return PlusIca(method) if values["name"].endswith(ICA) else method
+
+
+def _plain_method(values: Mapping[str, Any]) -> Method:
+    given = {key: value for key, value in values.items() if key != "name"}
+    name = values["name"].removesuffix(ICA)
+    made: Method = build(METHODS[name], given, f"method {name}")
+    return made
+
+
+def run(
+    specification: Specification,
+    store: Store,
+    *,
+    device: str = "cpu",
+    report: Report | None = None,
+) -> Record:
+    """Train, score, record. What is recorded is returned, not computed again.
+
+    Checkpoint, weights and codes are kept in `store.folder/runs/KEY`.
+
+    Raises:
+        DeclinedError: When method and dataset do not fit, with the reason.
+        DivergedError: When the loss is not finite.
+        EncoderError: When the encoder returns no codes to score.
+    """
+    folder = store.run_folder(specification)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # two processes must not write one checkpoint
+        found = store.by_key().get(specification.key)
+        if found is None:
+            found = _compute(specification, folder, device, report)
+            store.append(found)
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return found
+
+
+def _compute(specification: Specification, folder: Path, device: str, report: Report | None) -> Record:
+    seed = specification.seed
+    dataset = make_dataset(specification.dataset, seed)
+    method = make_method(specification.method)
+    trainer = Trainer(
+        device=device, checkpoint=folder / "checkpoint.pt", probe=_probe(dataset, seed, device), report=report
+    )
+    encoder = method.fit(dataset, derived_generator(seed, "training", device=device), trainer)
+    evaluation = Evaluation(**specification.evaluation)
+    generator = derived_generator(seed, "evaluation", device=device)
+    codes, factors = codes_and_factors(encoder, dataset, evaluation.samples, generator)
+    scores = score(codes, factors, dataset, evaluation.metrics, derived_seed(seed, "metrics") % 2**32)
+    np.savez_compressed(folder / "codes.npz", codes=codes, factors=factors)
+    return Record(
+        specification=specification,
+        scores={name: _plain(value) for name, value in scores.items()},
+        steps=trainer.steps,
+        seconds=round(trainer.seconds, 3),
+        curve=[asdict(point) for point in trainer.curve],
+        parameters=_save_weights(encoder, folder / "encoder.safetensors"),
+        versions=versions(),
+        commit=commit(),
+        hardware=hardware(device),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _probe(dataset: Dataset, seed: int, device: str) -> Callable[[Encoder], dict[str, float]]:
+    """Scores for the learning curve, on samples of its own so that looking does not move the run."""
+    observations, factors = dataset.sample(2048, derived_generator(seed, "probe", device=device))
+
+    def probe(encoder: Encoder) -> dict[str, float]:
+        codes = encoder(observations).float().cpu().numpy()
+        if not np.isfinite(codes).all():
+            return {}
+        scores = score(codes, factors.cpu().numpy(), dataset, ("r2(in_sample)", "mcc"), 0)
+        return {name: round(float(value), 6) for name, value in scores.items()}
+
+    return probe
+
+
+def _plain(value: Score) -> dict[str, Any]:
+    return {"value": float(value), "n": value.n, "d": value.d, "k": value.k, "warnings": list(value.warnings)}
+
+
+def _save_weights(encoder: Encoder, path: Path) -> int:
+    if not isinstance(encoder, torch.nn.Module):
+        return 0
+    save_file({name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}, path)
+    return sum(parameter.numel() for parameter in encoder.parameters())

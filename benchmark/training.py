@@ -1,0 +1,242 @@
+"""The one training loop: steps, schedule, loss log, checkpoint, resume."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unmix.types import Encoder
+
+Loss = Callable[[int], Tensor]
+
+
+class DivergedError(RuntimeError):
+    """The loss was NaN or infinite; the message names the step and the last good checkpoint."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a module is optimised; part of a run's identity.
+
+    Muon (Jordan et al. 2024; torch.optim.Muon) orthogonalises the updates of the hidden weight matrices, so
+    that directions with a small gradient are learned at the same rate. The first and the last matrix, biases
+    and bounds go to Adam with `lr_adam`, as its authors advise.
+    """
+
+    steps: int = field(default=3000, metadata={"help": "optimiser steps"})
+    batch: int = field(default=1024, metadata={"help": "pairs (or samples) a step"})
+    optimiser: Literal["adam", "muon"] = field(default="muon", metadata={"help": "of the hidden matrices"})
+    lr: float = field(default=3e-3, metadata={"help": "peak learning rate"})
+    lr_adam: float = field(default=1e-3, metadata={"help": "of what muon leaves to Adam"})
+    schedule: Literal["constant", "cosine"] = field(default="cosine", metadata={"help": "after the warm-up"})
+    warmup: int = field(default=100, metadata={"help": "steps of linear warm-up"})
+    clip: float = field(default=0.0, metadata={"help": "largest norm of the gradient; 0: none"})
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("lr", "lr_adam"):
+            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be positive")
+        for name in ("warmup", "clip"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
+
+    def rate(self, step: int) -> float:
+        """Share of the peak learning rate at a step that starts at 0."""
+        ramp = min(1.0, (step + 1) / (self.warmup + 1))
+        return ramp if self.schedule == "constant" else ramp * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+    def optimisers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        """One for the matrices and one for the rest, or one for both."""
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        if self.optimiser == "adam":
+            return [torch.optim.Adam(parameters, lr=self.lr)]
+        hidden = [p for p in parameters if p.ndim == 2][1:-1]
+        rest = [p for p in parameters if all(p is not matrix for matrix in hidden)]
+        if not hidden:
+            return [torch.optim.Adam(rest, lr=self.lr_adam)]
+        muon = torch.optim.Muon(hidden, lr=self.lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        return [muon, torch.optim.Adam(rest, lr=self.lr_adam)]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A point of the learning curve: steps done, training seconds so far, mean loss since the last, scores."""
+
+    step: int
+    seconds: float
+    loss: float
+    scores: dict[str, float]
+
+
+@dataclass
+class Trainer:
+    """Where and how a run trains; nothing here changes its result.
+
+    Args:
+        device: Of the module and the observations.
+        checkpoint: File that is written whole or not at all and resumed from bit for bit; None for none.
+        every: Seconds between checkpoints.
+        points: Number of points of the learning curve.
+        probe: Scores of the encoder so far, on its own samples; None for none.
+        report: Called with each point, for progress bars.
+    """
+
+    device: str = "cpu"
+    checkpoint: Path | None = None
+    every: float = 30.0
+    points: int = 40
+    probe: Callable[[Encoder], dict[str, float]] | None = None
+    report: Callable[[Progress, int], None] | None = None
+    curve: list[Progress] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+
+    def minimise(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        recipe: Recipe,
+        generator: torch.Generator,
+        encoder: Encoder | None = None,
+    ) -> None:
+        """Minimise loss(batch) over the module's parameters, from the last checkpoint where there is one.
+
+        Args:
+            module: All that is trained.
+            loss: Batch size -> scalar; draws its randomness from `generator`.
+            recipe: Steps, batch, optimiser and schedule.
+            generator: Its state is part of the checkpoint.
+            encoder: What the probe scores; the module by default.
+
+        Raises:
+            DivergedError: When a loss is not finite.
+        """
+        _Loop(self, module, loss, recipe, generator, encoder or module).run()
+
+
+class _Loop:
+    """One training: the state that a checkpoint holds and the steps that move it."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        module: nn.Module,
+        loss: Loss,
+        recipe: Recipe,
+        generator: torch.Generator,
+        encoder: Encoder,
+    ) -> None:
+        self.trainer, self.module, self.loss, self.recipe = trainer, module, loss, recipe
+        self.generator, self.encoder = generator, encoder
+        self.optimisers = recipe.optimisers(module)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["initial_lr"] = group["lr"]
+        self.step = 0
+        self.seconds = 0.0
+        self.recent: list[Tensor] = []  # losses since the last point, on the device: reading each would wait
+
+    def run(self) -> None:
+        self._resume()
+        trainer, steps = self.trainer, self.recipe.steps
+        marks = {max(1, round(steps * i / trainer.points)) for i in range(1, trainer.points + 1)}
+        flush = 1 if torch.device(trainer.device).type == "cpu" else 50
+        saved = started = time.perf_counter()
+        self.module.train()
+        while self.step < steps:
+            self._advance()
+            now = time.perf_counter()
+            if self.step in marks or self.step % flush == 0:
+                self._refuse_divergence()
+            if self.step in marks:
+                self.seconds += now - started
+                self._point()
+                started = time.perf_counter()
+            if trainer.checkpoint and now - saved > trainer.every:
+                self._refuse_divergence()
+                self.seconds += time.perf_counter() - started
+                self._save(trainer.checkpoint)
+                saved = started = time.perf_counter()
+        self.module.eval()
+        trainer.steps, trainer.seconds = self.step, self.seconds
+
+    def _advance(self) -> None:
+        rate = self.recipe.rate(self.step)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_lr"] * rate
+        value = self.loss(self.recipe.batch)
+        value.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.recent.append(value.detach())
+        self.step += 1
+
+    def _refuse_divergence(self) -> None:
+        finite = torch.stack([value.isfinite() for value in self.recent[-64:]]) if self.recent else torch.ones(1)
+        if not bool(finite.all()):
+            first = self.step - len(finite) + int((~finite).nonzero()[0]) + 1
+            kept = self.trainer.checkpoint
+            where = f"; the last good state is in {kept}" if kept and kept.exists() else ""
+            raise DivergedError(f"the loss is not finite at step {first}{where}: lower the learning rate or tau")
+
+    def _point(self) -> None:
+        trainer = self.trainer
+        scores: dict[str, float] = {}
+        if trainer.probe is not None:
+            self.module.eval()
+            with torch.no_grad():
+                scores = trainer.probe(self.encoder)
+            self.module.train()
+        loss = torch.stack(self.recent).mean().item()
+        self.recent = []
+        trainer.curve.append(Progress(self.step, self.seconds, loss, scores))
+        if trainer.report is not None:
+            trainer.report(trainer.curve[-1], self.recipe.steps)
+
+    def _save(self, path: Path) -> None:
+        state = {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "seconds": self.seconds,
+            "module": self.module.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "generator": self.generator.get_state(),
+            "recent": self.recent,
+            "curve": [asdict(point) for point in self.trainer.curve],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def _resume(self) -> None:
+        path = self.trainer.checkpoint
+        if path is None or not path.exists():
+            return
+        state: dict[str, Any] = torch.load(path, map_location=self.trainer.device, weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{path} belongs to another recipe: delete it to start over")
+        self.module.load_state_dict(state["module"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.seconds, self.recent = state["step"], state["seconds"], state["recent"]
+        self.trainer.curve[:] = [Progress(**point) for point in state["curve"]]
