@@ -1,3 +1,5 @@
 """Methods: one file is one method of one paper. Importing this folder registers them."""
 
-from unmix.baselines import reference, supervised
+from unmix.baselines import align_uniform, contrastive, reference, supervised
+
+__all__ = ["align_uniform", "contrastive", "reference", "supervised"]

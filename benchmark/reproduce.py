@@ -13,7 +13,7 @@ from unmix.aggregate import Summary, summarise
 from unmix.evaluation import Evaluation
 from unmix.record import Record, Specification
 from unmix.results import FOLDER
-from unmix.run import specify
+from unmix.run import build, specify
 from unmix.tables import Table
 
 Cell = tuple[int, str]  # row, column
@@ -60,7 +60,7 @@ class Preset:
         """Cell -> its runs, one a seed. Cells may share runs."""
         settings = self.profile(profile)
         seeds = settings["seeds"] if seeds is None else seeds
-        evaluation = Evaluation(**settings.get("evaluation", {}))
+        evaluation = build(Evaluation, settings.get("evaluation", {}), "evaluation")
         cells = {}
         for row, columns in enumerate(self.content["rows"]):
             for column, run in columns.items():

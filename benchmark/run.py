@@ -40,12 +40,13 @@ def build(kind: Any, values: Mapping[str, Any], name: str) -> Any:
             close = difflib.get_close_matches(key, known) or sorted(known)
             raise ValueError(f"{name} has no field {key!r}; did you mean {' or '.join(close)}?")
     hints = get_type_hints(kind)
-    nested = {
-        key: build(hints[key], value, f"{name}.{key}")
-        for key, value in values.items()
-        if is_dataclass(hints[key]) and isinstance(value, Mapping)
-    }
-    return kind(**{**values, **nested})
+    made = dict(values)
+    for key, value in values.items():
+        if is_dataclass(hints[key]) and isinstance(value, Mapping):
+            made[key] = build(hints[key], value, f"{name}.{key}")
+        elif isinstance(value, list):  # JSON has no tuples, and frozen dataclasses no lists
+            made[key] = tuple(value)
+    return kind(**made)
 
 
 def specify(
@@ -129,7 +130,7 @@ def _compute(specification: Specification, folder: Path, device: str, report: Re
         device=device, checkpoint=folder / "checkpoint.pt", probe=_probe(dataset, seed, device), report=report
     )
     encoder = method.fit(dataset, derived_generator(seed, "training", device=device), trainer)
-    evaluation = Evaluation(**specification.evaluation)
+    evaluation: Evaluation = build(Evaluation, specification.evaluation, "evaluation")
     generator = derived_generator(seed, "evaluation", device=device)
     codes, factors = codes_and_factors(encoder, dataset, evaluation.samples, generator)
     scores = score(codes, factors, dataset, evaluation.metrics, derived_seed(seed, "metrics") % 2**32)

@@ -24,9 +24,9 @@ class Synthetic:
     r"""x = g(z) with z ~ p(z), and pairs with z' ~ p(z'|z) (Zimmermann et al. 2020, section 4 and table 1).
 
     The factors are the n latents themselves; on a sphere they are the n ambient coordinates, which are not
-    independent. The mixing g is drawn from `seed` alone; the same generator gives the same latents under every
-    mixing. The defaults are row 2 of the workshop paper's table 1, whose column "Linear" tells that its mixing
-    has two layers; the code released with the ICML 2021 version has three, which is harder.
+    independent. The mixing g is drawn from `seed` alone; the same generator gives the same latents under
+    every mixing. The defaults are row 2 of the workshop paper's table 1, whose column "Linear" tells that
+    its mixing has two layers; the code released with the ICML 2021 version has three, which is harder.
 
     Raises:
         UnknownNameError: A name does not exist; the message lists the close ones.

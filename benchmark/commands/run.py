@@ -49,7 +49,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     from unmix.progress import Bars
     from unmix.record import Store
     from unmix.registry import DATASETS, METHODS
-    from unmix.run import ICA, specify
+    from unmix.run import ICA, build, specify
     from unmix.sweep import execute, missing
 
     dataset, method = DATASETS[known.dataset], METHODS[known.method.removesuffix(ICA)]
@@ -66,7 +66,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
             {"name": known.dataset, **given(flags, "dataset", dataset)},
             {"name": known.method, **given(flags, "method", method)},
             seed,
-            Evaluation(**given(flags, "evaluation", Evaluation)),
+            build(Evaluation, given(flags, "evaluation", Evaluation), "evaluation"),
         )
         for seed in known.seeds
     ]

@@ -15,7 +15,10 @@ from unmix.factors import FactorType
 from unmix.metrics.contract import Checked, InputError, Score, check, metric
 
 Split = Literal["random", "ordered", "none"]
-Matrix = Float[np.ndarray, "n columns"]
+Codes = Float[np.ndarray, "n d"]
+Targets = Float[np.ndarray, "n columns"]
+NewCodes = Float[np.ndarray, "m d"]
+Predictions = Float[np.ndarray, "m columns"]
 
 # Grid of von Kügelgen et al. 2021 for the RBF kernel ridge of their nonlinear R².
 ALPHAS = (1.0, 0.1, 0.01, 0.001)
@@ -36,7 +39,7 @@ def halves(n: int, split: Split, seed: int) -> tuple[Int[np.ndarray, " fit"], In
     return rows[: n // 2], rows[n // 2 :]
 
 
-def embed(checked: Checked) -> tuple[Matrix, Int[np.ndarray, " columns"]]:
+def embed(checked: Checked) -> tuple[Targets, Int[np.ndarray, " columns"]]:
     """Factors as numbers that a regression can be asked for, and the factor of each column.
 
     Ordinal and continuous factors stay as they are, a periodic one becomes (cos, sin) of its angle, a
@@ -63,7 +66,7 @@ def embed(checked: Checked) -> tuple[Matrix, Int[np.ndarray, " columns"]]:
     return np.concatenate(columns, axis=1), owner
 
 
-def least_squares(codes: Matrix, targets: Matrix, new: Matrix) -> Matrix:
+def least_squares(codes: Codes, targets: Targets, new: NewCodes) -> Predictions:
     """Fit targets = codes @ B + b, of least norm where B is not unique, and predict at new codes.
 
     Codes are standardised by what is fitted on, so that their scales do not move what counts as zero.
@@ -76,7 +79,7 @@ def least_squares(codes: Matrix, targets: Matrix, new: Matrix) -> Matrix:
     return prediction
 
 
-def kernel_ridge(codes: Matrix, targets: Matrix, new: Matrix, gamma: float | None) -> Matrix:
+def kernel_ridge(codes: Codes, targets: Targets, new: NewCodes, gamma: float | None) -> Predictions:
     """RBF kernel ridge on standardised codes; alpha and gamma by 3-fold cross-validation without one."""
     centre, scale = codes.mean(axis=0), codes.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
@@ -91,7 +94,7 @@ def kernel_ridge(codes: Matrix, targets: Matrix, new: Matrix, gamma: float | Non
 
 
 def explained(
-    targets: Matrix, predictions: Matrix, owner: Int[np.ndarray, " columns"]
+    targets: Targets, predictions: Targets, owner: Int[np.ndarray, " columns"]
 ) -> Float[np.ndarray, " k"]:
     """1 - SSE/SST of each factor over the columns that embed it; NaN for a factor without variance here."""
     errors = np.bincount(owner, ((targets - predictions) ** 2).sum(axis=0))

@@ -1,0 +1,168 @@
+"""What every registered dataset and method promises; whatever is registered is tested here."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unmix.evaluation import Evaluation, encode
+from unmix.factors import FACTOR_TYPES
+from unmix.registry import DATASETS, METHODS
+from unmix.run import build, make_dataset, make_method, specify
+from unmix.seeds import derived_generator
+from unmix.training import Trainer
+from unmix.types import Dataset, DeclinedError, Encoder, Method
+
+SMALL: dict[str, dict[str, Any]] = {"synthetic": {"n": 3, "pool": 100}}
+TRAINED = sorted(name for name in METHODS if any(f.name == "recipe" for f in dataclasses.fields(METHODS[name])))
+
+
+def small_dataset(name: str = "synthetic", seed: int = 0) -> Dataset:
+    return make_dataset({"name": name, **SMALL.get(name, {})}, seed)
+
+
+def small_method(name: str) -> Method:
+    recipe = {"recipe": {"steps": 4, "batch": 32, "warmup": 1}} if name.removesuffix("+ica") in TRAINED else {}
+    return make_method({"name": name, **recipe})
+
+
+def fit(method: str, seed: int = 0) -> Encoder:
+    return small_method(method).fit(small_dataset(), derived_generator(seed, "training"), Trainer())
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+class TestDataset:
+    def test_is_a_frozen_dataclass_with_a_docstring(self, name: str) -> None:
+        assert DATASETS[name].__dataclass_params__.frozen
+        assert inspect.getdoc(DATASETS[name])
+
+    def test_declares_its_factors(self, name: str) -> None:
+        factors = small_dataset(name).factors
+        assert len({factor.name for factor in factors}) == len(factors) > 0
+        for factor in factors:
+            assert factor.type in FACTOR_TYPES
+            assert (factor.size is None) == (factor.type == "continuous") or factor.type == "periodic"
+
+    def test_samples_have_the_declared_shapes(self, name: str) -> None:
+        dataset = small_dataset(name)
+        observations, factors = dataset.sample(7, derived_generator(0, "test"))
+        assert observations.shape == (7, *dataset.shape)
+        assert factors.shape == (7, len(dataset.factors))
+        assert torch.isfinite(observations.float()).all()
+
+    def test_same_generator_same_samples(self, name: str) -> None:
+        first, second = (small_dataset(name).sample(7, derived_generator(0, "test")) for _ in range(2))
+        other = small_dataset(name).sample(7, derived_generator(1, "test"))
+        assert torch.equal(first[0], second[0])
+        assert torch.equal(first[1], second[1])
+        assert not torch.equal(first[1], other[1])
+
+    def test_global_random_state_is_left_alone(self, name: str) -> None:
+        before = torch.random.get_rng_state()
+        small_dataset(name).sample(7, derived_generator(0, "test"))
+        assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_positives_are_closer_than_strangers_or_pairs_are_declined(self, name: str) -> None:
+        try:
+            pair = small_dataset(name).sample_pairs(500, derived_generator(0, "test"))
+        except DeclinedError as reason:
+            assert str(reason)
+            return
+        anchor, positive = (part.flatten(1).double() for part in pair)
+        assert anchor.shape == positive.shape
+        assert not torch.equal(anchor, positive)
+        together, apart = (anchor - positive).square().mean(), (anchor - positive.roll(1, 0)).square().mean()
+        assert together < apart
+
+
+@pytest.mark.parametrize("name", [*sorted(METHODS), "supervised+ica"])
+class TestMethod:
+    def test_is_a_frozen_dataclass_with_a_docstring(self, name: str) -> None:
+        kind = METHODS[name.removesuffix("+ica")]
+        assert kind.__dataclass_params__.frozen
+        assert inspect.getdoc(kind)
+
+    def test_every_field_has_a_default_and_help(self, name: str) -> None:
+        for field in dataclasses.fields(METHODS[name.removesuffix("+ica")]):
+            assert field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+            assert field.name == "recipe" or field.metadata["help"]
+
+    def test_encodes_to_finite_codes(self, name: str) -> None:
+        observations, _ = small_dataset().sample(50, derived_generator(0, "test"))
+        codes = encode(fit(name), observations)
+        assert codes.shape[0] == 50
+        assert codes.dtype == np.float32
+
+    def test_same_seed_same_codes(self, name: str) -> None:
+        observations, _ = small_dataset().sample(50, derived_generator(0, "test"))
+        first, second = (encode(fit(name), observations) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+    def test_global_random_state_is_left_alone(self, name: str) -> None:
+        before = torch.random.get_rng_state()
+        fit(name)
+        assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_specification_is_complete_and_stable(self, name: str) -> None:
+        dataset = {"name": "synthetic", **SMALL["synthetic"]}
+        evaluation = Evaluation(samples=100, metrics=("mcc",))
+        specification = specify(dataset, {"name": name}, 0, evaluation)
+        again = specify(specification.dataset, specification.method, 0, build(Evaluation, specification.evaluation, "evaluation"))
+        assert again.key == specification.key
+        assert specify(dataset, {"name": name}, 1, evaluation).key != specification.key
+
+
+@pytest.mark.parametrize("name", TRAINED)
+class TestTrainedMethod:
+    def test_a_gradient_reaches_every_parameter(self, name: str) -> None:
+        initial, trained = (fit_steps(name, steps) for steps in (1, 3))
+        assert isinstance(initial, torch.nn.Module)
+        assert isinstance(trained, torch.nn.Module)
+        for (label, before), after in zip(initial.named_parameters(), trained.parameters(), strict=True):
+            assert not torch.equal(before, after), f"{label} does not learn"
+
+    def test_weights_can_be_saved_and_loaded(self, name: str) -> None:
+        encoder, other = fit(name), fit(name, seed=1)
+        assert isinstance(encoder, torch.nn.Module)
+        assert isinstance(other, torch.nn.Module)
+        observations, _ = small_dataset().sample(50, derived_generator(0, "test"))
+        assert not np.array_equal(encode(other, observations), encode(encoder, observations))
+        other.load_state_dict(encoder.state_dict())
+        np.testing.assert_array_equal(encode(other, observations), encode(encoder, observations))
+
+
+def fit_steps(name: str, steps: int) -> Encoder:
+    method = make_method({"name": name, "recipe": {"steps": steps, "batch": 32, "warmup": 0}})
+    return method.fit(small_dataset(), derived_generator(0, "training"), Trainer())
+
+
+@pytest.mark.parametrize("kind", ["dataset", "method"])
+def test_unknown_field_lists_the_close_ones(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"has no field 'layer'; did you mean layers|has no field 'recip'; did you mean recipe"):
+        if kind == "dataset":
+            make_dataset({"name": "synthetic", "layer": 2}, 0)
+        else:
+            make_method({"name": "supervised", "recip": {}})
+
+
+def test_noise_knows_nothing_and_observations_are_the_observations() -> None:
+    dataset = small_dataset()
+    observations, _ = dataset.sample(50, derived_generator(0, "test"))
+    np.testing.assert_array_equal(encode(fit("observations"), observations), observations.numpy())
+    noise = fit("noise")
+    assert not np.array_equal(encode(noise, observations), encode(noise, observations))
+
+
+def test_ica_identifies_a_linear_mixture() -> None:
+    """Independent uniform latents through a linear mixing: FastICA's own ground (Hyvärinen 1999)."""
+    from unmix.metrics import mcc
+
+    dataset = make_dataset({"name": "synthetic", "n": 4, "mixing": "linear", "pool": 100}, 0)
+    encoder = make_method({"name": "ica"}).fit(dataset, derived_generator(0, "training"), Trainer())
+    observations, factors = dataset.sample(2000, derived_generator(0, "test"))
+    assert mcc(factors.numpy(), encode(encoder, observations)) > 0.99
