@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from unmix.baselines.networks import ModelSpace, Precision, encoder_for
+from unmix.baselines.networks import ModelSpace, Precision, Start, encoder_for
 from unmix.baselines.pairwise import align_uniform
 from unmix.registry import METHODS
 from unmix.training import Recipe, Trainer
@@ -27,6 +27,7 @@ class AlignUniform:
     model_space: ModelSpace = field(default="unbounded", metadata={"help": "what the codes live in"})
     d: int = field(default=0, metadata={"help": "number of codes; 0: as many as factors"})
     precision: Precision = field(default="float32", metadata={"help": "of the encoder's matrix products"})
+    start: Start = field(default="linear", metadata={"help": "initial weights: PyTorch's default, or linear"})
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -44,6 +45,7 @@ class AlignUniform:
             generator=generator,
             space=self.model_space,
             precision=self.precision,
+            start=self.start,
         ).to(trainer.device)
 
         def loss(batch: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from unmix.baselines.networks import ModelSpace, Precision, encoder_for
+from unmix.baselines.networks import ModelSpace, Precision, Start, encoder_for
 from unmix.baselines.pairwise import info_nce
 from unmix.registry import METHODS
 from unmix.training import Recipe, Trainer
@@ -35,6 +35,7 @@ class Contrastive:
     negatives: int = field(default=0, metadata={"help": "of each anchor; 0: all anchors of the batch"})
     d: int = field(default=0, metadata={"help": "number of codes; 0: as many as factors"})
     precision: Precision = field(default="float32", metadata={"help": "of the encoder's matrix products"})
+    start: Start = field(default="linear", metadata={"help": "initial weights: PyTorch's default, or linear"})
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -56,6 +57,7 @@ class Contrastive:
             generator=generator,
             space=self.model_space,
             precision=self.precision,
+            start=self.start,
         ).to(trainer.device)
 
         def loss(batch: int) -> Tensor:

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unmix.seeds import derived_seed
+from unmix.seeds import derived_generator, derived_seed
 from unmix.types import Dataset, DeclinedError
 
 Precision = Literal["float32", "bfloat16"]
+Start = Literal["default", "linear"]
 ModelSpace = Literal["sphere", "unbounded", "box", "learnable_box"]
 
 
@@ -83,10 +84,19 @@ def encoder_for(
     generator: torch.Generator,
     space: ModelSpace = "unbounded",
     precision: Precision = "float32",
+    start: Start = "default",
 ) -> nn.Module:
     """The papers' encoder for a dataset's observations, with d codes and weights from the generator's seed.
 
     Vectors: an MLP of widths 10k, 50k, 50k, 50k, 50k, 10k for k factors (Zimmermann et al. 2020, appendix).
+
+    Args:
+        dataset: What will be encoded.
+        d: Number of codes.
+        generator: Its seed gives the weights; its state is left alone.
+        space: What the codes live in.
+        precision: Of the matrix products while training.
+        start: "default" is PyTorch's initialisation, as in the paper; "linear" is `start_linear`.
 
     Raises:
         DeclinedError: When there is no encoder for such observations.
@@ -95,4 +105,54 @@ def encoder_for(
         raise DeclinedError(f"there is no encoder for observations of shape {dataset.shape}: only for vectors so far")
     k = len(dataset.factors)
     sizes = [dataset.shape[0], 10 * k, 50 * k, 50 * k, 50 * k, 50 * k, 10 * k, d]
-    return initialised(lambda: Mlp(sizes, space, precision=precision), generator)
+    encoder = initialised(lambda: Mlp(sizes, space, precision=precision), generator)
+    if start == "linear":
+        seed = generator.initial_seed()
+        observations, _ = dataset.sample(4096, derived_generator(seed, "whitening", device=str(generator.device)))
+        assert isinstance(encoder, Mlp)
+        start_linear(encoder, observations.cpu(), derived_generator(seed, "initialisation"))
+    return encoder
+
+
+@torch.no_grad()
+def start_linear(encoder: Mlp, observations: Float[Tensor, "n inputs"], generator: torch.Generator) -> None:
+    """Initialise an MLP to a random rotation of the whitened observations: codes start linear and of full rank.
+
+    Each layer's units come in pairs of opposite weights ("looks linear", Balduzzi et al. 2017), whose leaky ReLUs
+    add up to a linear function: phi(a) - phi(-a) = (1 + slope) a. The default initialisation maps all
+    observations to nearly one code, from which contrastive losses unfold one dimension after the other; on the
+    sphere the last one can stay folded (R2 0.9 for n = 10).
+
+    Args:
+        encoder: Its hidden widths must be even.
+        observations: To whiten by.
+        generator: Of the rotations.
+    """
+    layers = [layer for layer in encoder.layers if isinstance(layer, nn.Linear)]
+    slope = next(layer.negative_slope for layer in encoder.layers if isinstance(layer, nn.LeakyReLU))
+    widths = [layers[0].in_features, *(layer.out_features // 2 for layer in layers[:-1]), layers[-1].out_features]
+    mean, whitening = _whitening(observations)
+    rotation = torch.eye(widths[0])
+    for index, layer in enumerate(layers):
+        following = nn.init.orthogonal_(torch.empty(widths[index + 1], widths[index + 1]), generator=generator)
+        weight = following @ torch.eye(widths[index + 1], widths[index]) @ rotation.T
+        bias = torch.zeros(widths[index + 1])
+        if index == 0:
+            weight = weight @ whitening
+            bias = -weight @ mean
+        else:
+            weight = torch.cat([weight, -weight], 1) / (1 + slope)
+        if index < len(layers) - 1:
+            weight, bias = torch.cat([weight, -weight]), torch.cat([bias, -bias])
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+        rotation = following
+
+
+def _whitening(observations: Float[Tensor, "n inputs"]) -> tuple[Float[Tensor, " inputs"], Float[Tensor, "inputs inputs"]]:
+    """Mean and symmetric whitening matrix; directions without variance are left out."""
+    exact = observations.double()
+    variances, directions = torch.linalg.eigh(torch.cov(exact.T).reshape(exact.shape[1], -1))
+    kept = variances > 1e-10 * variances.max()
+    scales = torch.where(kept, variances.clamp(min=1e-300).rsqrt(), 0.0)
+    return exact.mean(0).float(), ((directions * scales) @ directions.T).float()

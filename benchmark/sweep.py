@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from unmix.record import Specification, Store
 from unmix.types import DeclinedError
@@ -30,6 +30,7 @@ class Outcome:
     message: str = ""
 
 
+@runtime_checkable
 class Listener(Protocol):
     """What follows a sweep, such as progress bars."""
 
@@ -102,13 +103,10 @@ def _in_processes(
 ) -> list[Outcome]:
     context = multiprocessing.get_context("spawn")
     outcomes: list[Outcome] = []
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool,
-    ):
-        points: queue.Queue[Any] = manager.Queue()
+    points = context.Queue()
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow, initargs=(points,)) as pool:
         running: dict[Future[Outcome], Specification] = {
-            pool.submit(_worker, specification, store.folder, threads, device, points): specification
+            pool.submit(_worker, specification, store.folder, threads, device): specification
             for specification in specifications
         }
         try:
@@ -125,11 +123,11 @@ def _in_processes(
     return outcomes
 
 
-def _worker(specification: Specification, folder: Path, threads: int, device: str, points: Any) -> Outcome:
-    return _attempt(specification, folder, threads, device, lambda *point: points.put(point))
+def _worker(specification: Specification, folder: Path, threads: int, device: str) -> Outcome:
+    return _attempt(specification, folder, threads, device, lambda *point: _points.put(point))
 
 
-def _forward(points: queue.Queue[Any], listener: Listener) -> None:
+def _forward(points: Any, listener: Listener) -> None:
     deadline = time.monotonic() + 0.5
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -145,8 +143,13 @@ def _result(future: Future[Outcome], specification: Specification) -> Outcome:
     return future.result()
 
 
-def _follow_parent() -> None:
-    """A worker whose driver was killed must not train on beside the driver's next start."""
+_points: Any = None  # of a worker: where its learning curve goes
+
+
+def _follow(points: Any) -> None:
+    """Start of a worker. It ends with its driver, lest it trains on beside the driver's next start."""
+    global _points
+    _points = points
     parent = os.getppid()
 
     def watch() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from unmix.types import Encoder
 
 Loss = Callable[[int], Tensor]
+CHECKPOINT_SECONDS = 30.0
 
 
 class DivergedError(RuntimeError):
@@ -34,11 +35,11 @@ class Recipe:
     steps: int = field(default=3000, metadata={"help": "optimiser steps"})
     batch: int = field(default=1024, metadata={"help": "pairs (or samples) a step"})
     optimiser: Literal["adam", "muon"] = field(default="muon", metadata={"help": "of the hidden matrices"})
-    lr: float = field(default=3e-3, metadata={"help": "peak learning rate"})
-    lr_adam: float = field(default=1e-3, metadata={"help": "of what muon leaves to Adam"})
+    lr: float = field(default=6e-3, metadata={"help": "peak learning rate"})
+    lr_adam: float = field(default=2e-3, metadata={"help": "of what muon leaves to Adam"})
     schedule: Literal["constant", "cosine"] = field(default="cosine", metadata={"help": "after the warm-up"})
     warmup: int = field(default=100, metadata={"help": "steps of linear warm-up"})
-    clip: float = field(default=0.0, metadata={"help": "largest norm of the gradient; 0: none"})
+    clip: float = field(default=0.3, metadata={"help": "largest norm of the gradient; 0: none"})
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
@@ -86,7 +87,7 @@ class Trainer:
     Args:
         device: Of the module and the observations.
         checkpoint: File that is written whole or not at all and resumed from bit for bit; None for none.
-        every: Seconds between checkpoints.
+        every: Seconds between checkpoints; CHECKPOINT_SECONDS by default.
         points: Number of points of the learning curve.
         probe: Scores of the encoder so far, on its own samples; None for none.
         report: Called with each point, for progress bars.
@@ -94,7 +95,7 @@ class Trainer:
 
     device: str = "cpu"
     checkpoint: Path | None = None
-    every: float = 30.0
+    every: float | None = None
     points: int = 40
     probe: Callable[[Encoder], dict[str, float]] | None = None
     report: Callable[[Progress, int], None] | None = None
@@ -151,6 +152,7 @@ class _Loop:
         self._resume()
         trainer, steps = self.trainer, self.recipe.steps
         marks = {max(1, round(steps * i / trainer.points)) for i in range(1, trainer.points + 1)}
+        every = CHECKPOINT_SECONDS if trainer.every is None else trainer.every
         flush = 1 if torch.device(trainer.device).type == "cpu" else 50
         saved = started = time.perf_counter()
         self.module.train()
@@ -163,7 +165,7 @@ class _Loop:
                 self.seconds += now - started
                 self._point()
                 started = time.perf_counter()
-            if trainer.checkpoint and now - saved > trainer.every:
+            if trainer.checkpoint and now - saved > every:
                 self._refuse_divergence()
                 self.seconds += time.perf_counter() - started
                 self._save(trainer.checkpoint)

@@ -20,7 +20,7 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("execution")
     group.add_argument("--workers", type=positive, default=None, help="processes (default: one a core)")
     group.add_argument("--threads", type=positive, default=1, help="of torch in each run (default: 1)")
-    group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: cpu)")
+    group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
 
 
 def positive(text: str) -> int:

@@ -83,7 +83,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
             device=known.device,
         )
     _show(specifications, store)
-    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+    return 1 if any(outcome.status != "ok" for outcome in outcomes) else 0
 
 
 def _show(specifications: Sequence[Specification], store: Store) -> None:

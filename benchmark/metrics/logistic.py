@@ -1,0 +1,75 @@
+"""Logistic regression of a factor's levels on the codes, shared by explicitness, InfoE and MED."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+Codes = Float[np.ndarray, "n d"]
+Tags = Int[np.ndarray, " n"]
+Scale = Literal["standard", "minmax"]
+
+
+class Prediction(NamedTuple):
+    """Probability of each class (m, classes) at m new rows, the classes, and what is worth a warning."""
+
+    probabilities: np.ndarray
+    classes: np.ndarray
+    warnings: tuple[str, ...]
+
+
+def scaled(codes: Codes, new: Float[np.ndarray, "m d"], scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+    """Both in the units of the first: standard deviations from its mean, or its range from its minimum."""
+    if scale == "standard":
+        origin, unit = codes.mean(axis=0), codes.std(axis=0)
+    else:
+        origin, unit = codes.min(axis=0), np.ptp(codes, axis=0)
+    # A code that is constant here stays constant: its rounded deviation must not become its unit.
+    unit = np.where(np.ptp(codes, axis=0) > 0, unit, 1.0)
+    return (codes - origin) / unit, (new - origin) / unit
+
+
+def predict(
+    codes: Codes,
+    tags: Tags,
+    new: Float[np.ndarray, "m d"],
+    *,
+    strength: float = 1.0,
+    balanced: bool = False,
+    one_vs_rest: bool = False,
+) -> Prediction:
+    """Fit scikit-learn's logistic regression and give the classes' probabilities at new codes.
+
+    Args:
+        codes: (n, d), scaled.
+        tags: Class of each row.
+        new: (m, d), scaled alike.
+        strength: C, the inverse of the ridge penalty; infinite for none.
+        balanced: Weigh classes by the inverse of their frequency.
+        one_vs_rest: A binary regression for each class, its probabilities normalised, for the multinomial one.
+    """
+    classes = np.unique(tags)
+    if len(classes) == 1:
+        return Prediction(np.ones((len(new), 1)), classes, ())
+    weight = "balanced" if balanced else None
+    model: LogisticRegression | OneVsRestClassifier = LogisticRegression(C=strength, class_weight=weight)
+    if one_vs_rest:
+        # The peer's older solver summed the loss and so went on far beyond today's default tolerance.
+        model = OneVsRestClassifier(LogisticRegression(C=strength, class_weight=weight, tol=1e-8, max_iter=1000))
+    said: tuple[str, ...] = ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            model.fit(codes, tags)
+        except ConvergenceWarning:
+            # The peers' limit of iterations is part of the score: fit again, up to it, and say so.
+            said = ("a logistic regression reached its limit of iterations and has not converged",)
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(codes, tags)
+    return Prediction(model.predict_proba(new), classes, said)
