@@ -26,7 +26,9 @@ class Contrastive:
     """
 
     model_space: ModelSpace = field(default="unbounded", metadata={"help": "what the codes live in"})
-    similarity: Literal["vmf", "lp"] = field(default="lp", metadata={"help": "model conditional: vmf, or lp for gennorm"})
+    similarity: Literal["vmf", "lp"] = field(
+        default="lp", metadata={"help": "model conditional: vmf, or lp for gennorm"}
+    )
     p: float = field(default=2.0, metadata={"help": "exponent of lp, at least 1"})
     tau: float = field(default=1.0, metadata={"help": "temperature"})
     alpha: float = field(default=0.5, metadata={"help": "weight of the positives' term, the rest is the negatives'"})
@@ -48,7 +50,9 @@ class Contrastive:
         if self.negatives < 0 or self.d < 0:
             raise ValueError("negatives and d must be at least 0")
         if self.similarity == "vmf" and self.model_space != "sphere":
-            raise DeclinedError(f"vmf has no meaning on {self.model_space}: take --model-space sphere or --similarity lp")
+            raise DeclinedError(
+                f"vmf has no meaning on {self.model_space}: take --model-space sphere or --similarity lp"
+            )
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         encoder = encoder_for(

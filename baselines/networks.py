@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -43,7 +44,7 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
         self.layers = nn.Sequential(*layers[:-1])
         self.space = space
@@ -149,7 +150,9 @@ def start_linear(encoder: Mlp, observations: Float[Tensor, "n inputs"], generato
         rotation = following
 
 
-def _whitening(observations: Float[Tensor, "n inputs"]) -> tuple[Float[Tensor, " inputs"], Float[Tensor, "inputs inputs"]]:
+def _whitening(
+    observations: Float[Tensor, "n inputs"],
+) -> tuple[Float[Tensor, " inputs"], Float[Tensor, "inputs inputs"]]:
     """Mean and symmetric whitening matrix; directions without variance are left out."""
     exact = observations.double()
     variances, directions = torch.linalg.eigh(torch.cov(exact.T).reshape(exact.shape[1], -1))

@@ -24,7 +24,9 @@ class Supervised:
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         k = len(dataset.factors)
-        encoder = encoder_for(dataset, k, generator=generator, precision=self.precision, start=self.start).to(trainer.device)
+        encoder = encoder_for(dataset, k, generator=generator, precision=self.precision, start=self.start).to(
+            trainer.device
+        )
 
         def loss(batch: int) -> torch.Tensor:
             observations, factors = dataset.sample(batch, generator)

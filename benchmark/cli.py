@@ -14,7 +14,6 @@ from unmix import __version__
 from unmix.commands import list_, plot, reproduce, run, table
 
 
-
 class Parser(argparse.ArgumentParser):
     """Keeps the line breaks of examples, and says where help is when a word is wrong."""
 

@@ -43,7 +43,7 @@ def encode(encoder: Encoder, observations: torch.Tensor, batch: int = 8192) -> n
         EncoderError: When the codes are not a finite matrix with one row an observation.
     """
     with torch.no_grad():
-        codes = torch.cat([encoder(part) for part in observations.split(batch)])
+        codes = torch.cat([encoder(part) for part in torch.split(observations, batch)])
     if codes.ndim != 2 or len(codes) != len(observations):
         raise EncoderError(
             f"the encoder returned shape {tuple(codes.shape)} for {len(observations)} observations: "

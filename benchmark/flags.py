@@ -77,4 +77,4 @@ def _fields(kind: Any) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 def _defaults(field: dataclasses.Field[Any]) -> dict[str, Any]:
     made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return dataclasses.asdict(made) if made is not dataclasses.MISSING else {}  # type: ignore[call-overload]
+    return dataclasses.asdict(made) if made is not dataclasses.MISSING else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -103,7 +104,8 @@ class Entry:
     @property
     def slow(self) -> bool:
         """Whether ours takes minutes here."""
-        return self.mirror is not None and self.mirror.slow and self.case.endswith("__big")
+        patterns = self.mirror.slow if self.mirror is not None else ()
+        return any(fnmatchcase(self.case, pattern) for pattern in patterns)
 
 
 def entries(oracle: Path) -> list[Entry]:
@@ -173,9 +175,8 @@ def ours(oracle: Path, entry: Entry, mirror: Mirror) -> float:
     call = Call(entry.case, mirror.variant, mirror.rows, mirror.types, mirror.cut, settings, drawn)
     seeds = range(mirror.seeds if sampled or METRICS[mirror.variant].seeded else 1)
     scores = [(score_sampled if sampled else score_arrays)(oracle, call, seed) for seed in seeds]
-    return float(
-        np.mean([score if mirror.detail is None else score.details[mirror.detail] for score in scores])
-    )
+    values = [score if mirror.detail is None else score.details[mirror.detail] for score in scores]
+    return float(np.mean(values))
 
 
 @cache
@@ -183,7 +184,13 @@ def score_arrays(oracle: Path, call: Call, seed: int) -> Score:
     """Score of a case that consists of arrays."""
     with np.load(oracle / "inputs" / f"{call.case}.npz") as arrays:
         train = int(arrays["n_train"])
-        used = slice(None) if call.rows == "all" else slice(train)
+        rest = (train + len(arrays["codes"])) // 2
+        used = {
+            "train": np.s_[:train],
+            "all": np.s_[:],
+            "validation": np.s_[:rest],
+            "test": np.r_[:train, rest : len(arrays["codes"])],
+        }[call.rows]
         factors, codes = arrays["factors"][used].astype(np.float64), arrays["codes"][used]
         discrete = bool(arrays["discrete"])
     if call.cut and not discrete:
@@ -241,9 +248,7 @@ def report(rows: Sequence[Comparison]) -> str:
         *(f"| {name} | {count} |" for name, count in counts.items()),
         "",
     ]
-    lines += [
-        "| case | metric | reference | variant | ours | theirs | difference | tolerance | verdict | reason |"
-    ]
+    lines += ["| case | metric | reference | variant | ours | theirs | difference | tolerance | verdict | reason |"]
     lines += ["|---" * 10 + "|"]
     for row in sorted(rows, key=lambda row: row.verdict == "agrees"):
         numbers = (row.ours, row.reference, row.difference, row.tolerance)

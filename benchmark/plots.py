@@ -58,7 +58,9 @@ def table_figure(
     labels = [f"{i + 1}  {' | '.join(str(part) for part in row[:5])}" for i, row in enumerate(rows)]
     axes[0][0].set_yticks(range(len(rows)), labels, fontsize=7)
     axes[0][0].invert_yaxis()
-    handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    handles = {
+        label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(handles.values(), handles.keys(), loc="upper right", ncols=2, frameon=False, fontsize=9)
     settings = table.profile(profile)
     figure.suptitle(f"{table.name}, profile {profile}: {settings['title']}", fontsize=10, x=0.02, ha="left")
@@ -99,7 +101,9 @@ def correlations(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n 
     return result
 
 
-def scatter(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str], path: Path) -> None:
+def scatter(
+    codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str], path: Path
+) -> None:
     """Each factor against the code matched to it, and against its best linear reconstruction from all codes."""
     shown = min(len(names), 10)
     matrix = correlations(codes, factors)
@@ -125,7 +129,9 @@ def scatter(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], 
     save(figure, path)
 
 
-def heat_map(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str], path: Path) -> None:
+def heat_map(
+    codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str], path: Path
+) -> None:
     """Absolute correlation of factors with codes, the codes in the order of the factors they are matched to."""
     matrix = correlations(codes, factors)
     matched = linear_sum_assignment(-matrix)[1].tolist()

@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from unmix.record import Specification
 from unmix.sweep import Outcome
@@ -58,4 +66,6 @@ class Bars:
         if outcome.status == "ok":
             self.console.print(f"[green]done[/]      {label}")
         else:
-            self.console.print(f"[yellow]{outcome.status}[/]  {label}: {outcome.message}", markup=outcome.status == "ok")
+            self.console.print(
+                f"[yellow]{outcome.status}[/]  {label}: {outcome.message}", markup=outcome.status == "ok"
+            )

@@ -118,13 +118,12 @@ def beside(
     settings = table.profile(profile)
     ours = summaries(table, cells, records)
     columns = table.content["columns"]
-    described = [c for c in table.published["columns"][:5]]
     header = ["#", "z in", "p(z)", "p(z'|z)", "codes in", "model"]
     for column in columns:
         header += [column["title"], "paper"]
     rows = []
     for row, published in enumerate(table.published["rows"]):
-        cells_of_row = [str(row + 1), *(str(published[i]) for i in range(len(described)))]
+        cells_of_row = [str(row + 1), *map(str, published[:5])]
         for column in columns:
             theirs = table.cell(row, column["name"])
             mine = ours.get((row, column["name"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ class Dataset(Protocol):
     A dataset that is itself random (its mixing is drawn) has a field `seed`, which a run sets to its own.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     @property
     def factors(self) -> tuple[Factor, ...]: ...
 
@@ -61,6 +63,8 @@ class Dataset(Protocol):
 @runtime_checkable
 class Method(Protocol):
     """A function of a dataset, a budget and a generator. A frozen dataclass: its fields are hyperparameters."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         """Return the trained encoder: observations (n, *shape) -> codes (n, d).

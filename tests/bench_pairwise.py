@@ -1,18 +1,18 @@
-"""Cost of the pairwise losses beside the encoder's: run `pytest tests/bench_pairwise.py -s` on a quiet machine.
+"""Cost of the pairwise losses beside the encoder's: `pytest tests/bench_pairwise.py -s` on a quiet machine.
 
-The figure is a ratio of the medians of two things that ran interleaved, so that whatever slows the machine
-slows both: a whole training step over the same step with a trivial loss, or the plain formula over ours.
-UNMIX_THREADS sets torch's threads (2), UNMIX_ROUNDS the rounds (10).
+The figure is a ratio of two things that ran interleaved, each by its fastest round: a whole training step
+over the same step with a trivial loss, or the plain formula over ours. UNMIX_THREADS sets torch's threads
+(2), UNMIX_ROUNDS the rounds (10).
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,11 +39,7 @@ class Step:
     def __init__(self) -> None:
         torch.manual_seed(0)
         sizes = [N, 10 * N, 50 * N, 50 * N, 50 * N, 50 * N, 10 * N, N]
-        layers = [
-            layer
-            for i, o in zip(sizes, sizes[1:], strict=False)
-            for layer in (nn.Linear(i, o), nn.LeakyReLU(0.01))
-        ]
+        layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.LeakyReLU(0.01))]
         self.encoder = nn.Sequential(
             *layers[:-1], nn.BatchNorm1d(N, affine=False)
         )  # codes of a trained one's scale
@@ -85,22 +81,28 @@ def peak(name: str | None) -> float:
 
 def growth(name: str | None) -> float:
     torch.set_num_threads(THREADS)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water()
     step = Step()
     step(name)
     step(name)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return high_water() - before
+
+
+def high_water() -> float:
+    """Largest resident size so far, in MB (Linux). ru_maxrss would start with the parent's."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def interleaved(ours, other, rounds):
-    """Seconds of both, as medians of alternating rounds."""
+    """Seconds of both, each the fastest of alternating rounds."""
     seconds = ([], [])
     for _ in range(rounds):
         for function, times in zip((ours, other), seconds, strict=True):
             start = time.perf_counter()
             function()
             times.append(time.perf_counter() - start)
-    return [statistics.median(times[1:] or times) for times in seconds]
+    return [min(times) for times in seconds]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def table():
     torch.set_num_threads(THREADS)
     yield rows
     torch.set_num_threads(threads)
-    print(f"\n\n{THREADS} threads, medians of {ROUNDS} interleaved rounds")
+    print(f"\n\n{THREADS} threads, fastest of {ROUNDS} interleaved rounds")
     print("\n".join(f"{what:<28}{name:<12}{ratio:8.2f}  {rest}" for what, name, ratio, rest in rows))
 
 

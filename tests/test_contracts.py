@@ -70,8 +70,7 @@ class TestDataset:
     def test_positives_are_closer_than_strangers_or_pairs_are_declined(self, name: str) -> None:
         try:
             pair = small_dataset(name).sample_pairs(500, derived_generator(0, "test"))
-        except DeclinedError as reason:
-            assert str(reason)
+        except DeclinedError:
             return
         anchor, positive = (part.flatten(1).double() for part in pair)
         assert anchor.shape == positive.shape
@@ -112,7 +111,9 @@ class TestMethod:
         dataset = {"name": "synthetic", **SMALL["synthetic"]}
         evaluation = Evaluation(samples=100, metrics=("mcc",))
         specification = specify(dataset, {"name": name}, 0, evaluation)
-        again = specify(specification.dataset, specification.method, 0, build(Evaluation, specification.evaluation, "evaluation"))
+        again = specify(
+            specification.dataset, specification.method, 0, build(Evaluation, specification.evaluation, "evaluation")
+        )
         assert again.key == specification.key
         assert specify(dataset, {"name": name}, 1, evaluation).key != specification.key
 
@@ -141,13 +142,11 @@ def fit_steps(name: str, steps: int) -> Encoder:
     return method.fit(small_dataset(), derived_generator(0, "training"), Trainer())
 
 
-@pytest.mark.parametrize("kind", ["dataset", "method"])
-def test_unknown_field_lists_the_close_ones(kind: str) -> None:
-    with pytest.raises(ValueError, match=r"has no field 'layer'; did you mean layers|has no field 'recip'; did you mean recipe"):
-        if kind == "dataset":
-            make_dataset({"name": "synthetic", "layer": 2}, 0)
-        else:
-            make_method({"name": "supervised", "recip": {}})
+def test_unknown_field_lists_the_close_ones() -> None:
+    with pytest.raises(ValueError, match="has no field 'layer'; did you mean layers"):
+        make_dataset({"name": "synthetic", "layer": 2}, 0)
+    with pytest.raises(ValueError, match="has no field 'recip'; did you mean recipe"):
+        make_method({"name": "supervised", "recip": {}})
 
 
 def test_noise_knows_nothing_and_observations_are_the_observations() -> None:

@@ -36,9 +36,8 @@ def test_rows_of_a_group_share_the_level_and_differ(factors):
 
 def test_a_level_with_few_rows_gives_each_equally_often():
     factors = np.array([[0.0]] * 5 + [[1.0]] * 50)
-    draws = Rows(factors, np.arange(55.0)[:, None]).fixing(
-        np.zeros(20, dtype=int), 15, np.random.default_rng(0)
-    )
+    source = Rows(factors, np.arange(55.0)[:, None])
+    draws = source.fixing(np.zeros(20, dtype=int), 15, np.random.default_rng(0))
     small = draws[draws[:, 0, 0] < 5]
     assert len(small)
     assert all((np.bincount(group.astype(int), minlength=5) == 3).all() for group in small[:, :, 0])

@@ -124,6 +124,17 @@ def test_accuracy_of_squared_distances(spread):
     assert (log_partition(u, exclude_self=True) - expected).abs().max() < 1e-4 + 1e-6 * expected.abs().max()
 
 
+def test_matrix_products_are_of_centred_codes(monkeypatch):
+    """Even where they are forced, an offset costs nothing, and no similarity rounds to more than 0."""
+    monkeypatch.setattr(pairwise, "LARGEST_SQUARE", math.inf)
+    u = (codes(200, 5) * 64).round() / 64 + 1e3
+    torch.testing.assert_close(log_partition(u.float()).double(), plain(u), rtol=1e-4, atol=1e-4)
+    v = codes(5, 200, dtype=torch.float32)
+    scores = torch.empty(200, 200)
+    pairwise._SquaredDistance().fill(scores, v, v)
+    assert scores.max() <= 0
+
+
 @kinds
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_no_sum_underflows(similarity, p, dtype):

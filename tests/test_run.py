@@ -96,7 +96,9 @@ def test_unknown_metric_ends_the_run_before_it_trains() -> None:
 def test_one_failure_or_refusal_does_not_stop_the_others(tmp_path: Path) -> None:
     store, listener = Store(tmp_path), Quiet()
     without_pairs = specify({**DATASET, "conditional": ""}, {"name": "contrastive", "recipe": RECIPE}, 0, EVALUATION)
-    diverging = specify(DATASET, {"name": "supervised", "recipe": {**RECIPE, "lr": 1e30, "optimiser": "adam"}}, 0, EVALUATION)
+    diverging = specify(
+        DATASET, {"name": "supervised", "recipe": {**RECIPE, "lr": 1e30, "optimiser": "adam"}}, 0, EVALUATION
+    )
     outcomes = execute([without_pairs, diverging, supervised()], store, listener)
     assert [outcome.status for outcome in outcomes] == ["declined", "failed", "ok"]
     assert "pairs" in outcomes[0].message
@@ -180,7 +182,9 @@ class Misshapen:
 
 
 def test_a_misshapen_encoder_fails_its_run_with_a_clear_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS._items, "misshapen", dataclasses.make_dataclass("M", [], bases=(Misshapen,), frozen=True))
+    monkeypatch.setitem(
+        METHODS._items, "misshapen", dataclasses.make_dataclass("M", [], bases=(Misshapen,), frozen=True)
+    )
     (outcome,) = execute([specify(DATASET, {"name": "misshapen"}, 0, EVALUATION)], Store(tmp_path), Quiet())
     assert outcome.status == "failed"
     assert "must return codes (200, d)" in outcome.message

@@ -16,11 +16,13 @@ from unmix.types import Encoder
 RECIPE = Recipe(steps=30, batch=16, warmup=5, clip=1.0)
 
 
-class Killed(RuntimeError):
+class KilledError(RuntimeError):
     """Stands for a process that dies between two steps."""
 
 
-def train(trainer: Trainer, recipe: Recipe = RECIPE, dies_at: int | None = None, poison: int | None = None) -> nn.Module:
+def train(
+    trainer: Trainer, recipe: Recipe = RECIPE, dies_at: int | None = None, poison: int | None = None
+) -> nn.Module:
     """Fit a small network to its noisy input; die or return NaN at a call of the loss."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -32,7 +34,7 @@ def train(trainer: Trainer, recipe: Recipe = RECIPE, dies_at: int | None = None,
         nonlocal calls
         calls += 1
         if calls == dies_at:
-            raise Killed
+            raise KilledError
         x = torch.randn(batch, 3, generator=generator)
         noise = torch.randn(batch, 3, generator=generator)
         return (module(x) - x - 0.1 * noise).square().mean() * (float("nan") if calls == poison else 1.0)
@@ -56,7 +58,7 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, opt
     def trainer() -> Trainer:
         return Trainer(checkpoint=tmp_path / "checkpoint.pt", every=0.0, points=7, probe=mean_weight)
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(trainer(), recipe, dies_at=dies_at)
     resumed = trainer()
     module = train(resumed, recipe)
@@ -92,24 +94,24 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path: 
 
 def test_a_killed_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(Trainer(checkpoint=path, every=0.0), dies_at=10)
     before = path.read_bytes()
 
     def torn(state: object, file: object) -> None:
         file.write(b"half")  # type: ignore[attr-defined]
-        raise Killed
+        raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", torn)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(Trainer(checkpoint=path, every=0.0))
     assert path.read_bytes() == before
 
 
 def test_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(Trainer(checkpoint=path, every=0.0), dies_at=10)
     with pytest.raises(ValueError, match="another recipe"):
         train(Trainer(checkpoint=path, every=0.0), dataclasses.replace(RECIPE, lr=0.1))

@@ -34,7 +34,10 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", help="name (`unmix list tables`)")
     parser.add_argument("--profile", default="quick", help="quick, cpu or paper (default: quick)")
     parser.add_argument(
-        "--format", choices=["markdown", "csv", "latex", "html"], default="markdown", help="on screen (default: markdown)"
+        "--format",
+        choices=["markdown", "csv", "latex", "html"],
+        default="markdown",
+        help="on screen (default: markdown)",
     )
     parser.add_argument("--output", type=Path, default=None, help="folder of the files (default: STORE/tables)")
 

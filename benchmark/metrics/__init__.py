@@ -3,11 +3,15 @@
 Every variant is registered under its full name in `unmix.METRICS`; the functions are here for direct use.
 """
 
+from unmix.metrics.capacity import dci_explicitness
 from unmix.metrics.circular import mcc_circular
 from unmix.metrics.contract import InputError, Metric, Score, check, metric
 from unmix.metrics.correlation import mcc, mcc_cca, mcc_held_out, mcc_linear
 from unmix.metrics.floor import Floor, noise_floor
+from unmix.metrics.importance import dci, dci_completeness, dci_informativeness
+from unmix.metrics.infomec import infoc, infoe, infom
 from unmix.metrics.information import dcimig, jemmig, mig, mig_neighbours, mig_sup, modularity
+from unmix.metrics.information_shares import med, med_completeness, med_informativeness
 from unmix.metrics.intervention import beta_vae, factor_vae, irs
 from unmix.metrics.prediction import explicitness, sap, sap_correlation
 from unmix.metrics.regression import block_identifiability, r2, r2_permuted
@@ -28,11 +32,18 @@ __all__ = [
     "beta_vae",
     "block_identifiability",
     "check",
+    "dci",
+    "dci_completeness",
+    "dci_explicitness",
+    "dci_informativeness",
     "dcimig",
     "explicitness",
     "factor_vae",
     "gaussian_total_correlation",
     "gaussian_wasserstein_correlation",
+    "infoc",
+    "infoe",
+    "infom",
     "irs",
     "jemmig",
     "mcc",
@@ -40,6 +51,9 @@ __all__ = [
     "mcc_circular",
     "mcc_held_out",
     "mcc_linear",
+    "med",
+    "med_completeness",
+    "med_informativeness",
     "metric",
     "mig",
     "mig_neighbours",

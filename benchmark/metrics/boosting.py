@@ -18,7 +18,7 @@ ROUNDS = 100
 DEPTH = 3
 RATE = 0.1
 # Codes are cut at the edges of as many bins of equal mass; codes of fewer levels are cut exactly.
-BINS = 64
+BINS = 128
 # Relative difference of gains below which rounding tells them apart.
 TIE = 1e-9
 

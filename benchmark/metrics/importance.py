@@ -1,4 +1,4 @@
-"""Scores of an importance matrix, how much each code matters for each factor: DCI and MED."""
+"""Scores of an importance matrix, how much each code matters for each factor: DCI."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from numpy.typing import ArrayLike
 from scipy.special import xlogy
 
 from unmix.factors import FactorType
-from unmix.metrics import logistic
 from unmix.metrics.contract import Checked, InputError, Score, check, metric
-from unmix.metrics.information import binned, share
+from unmix.metrics.information import share
 from unmix.metrics.logistic import Scale
-from unmix.metrics.mutual_information import factor_labels, mutual_information
 from unmix.metrics.predictors import Fit, Predictor, Problem, fit
-from unmix.metrics.split import TRAIN, Split, split_rows
+from unmix.metrics.split import TRAIN, Split
 
 Weighting = Literal["mass", "mean"]
 Matrix = Float[np.ndarray, "d k"]
@@ -110,7 +108,7 @@ def dci(
     R_ji is how much a predictor of factor i uses code j. D = Σ_j ρ_j [1 - H(R_j· / Σ_i R_ji) / log k], ρ_j the
     share of code j in all of R. A number without its predictor means nothing: the same codes gave 0.19 to 0.61.
 
-    - gbt: importances of boosted trees over codes cut into 64 bins; exact: scikit-learn's GradientBoosting*.
+    - gbt: importances of boosted trees over codes cut into 128 bins; exact: scikit-learn's GradientBoosting*.
     - forest: Gini importances of 100 random trees, of any depth or at most 8.
     - lasso: absolute weights of the lasso on standardised codes, penalty by 10-fold cross-validation.
     - lasso,in_sample: as Ubisoft's code (columns scaled to [0, 1]), without its stop at the first dead code.

@@ -65,7 +65,7 @@ def joint_entropy(left: Left, right: Right) -> Float[np.ndarray, "left right"]:
 def mutual_information(left: Left, right: Right) -> Float[np.ndarray, "left right"]:
     """Of each pair of columns, in nats; exactly 0 for a constant column."""
     information = entropy(left)[:, None] + entropy(right) - joint_entropy(left, right)
-    return np.where(information > ROUNDING, information, 0.0)
+    return np.asarray(np.where(information > ROUNDING, information, 0.0))
 
 
 def _offsets(labels: Labels) -> Int[np.ndarray, " columns"]:
@@ -112,7 +112,7 @@ def _jittered(values: Values, generator: np.random.Generator) -> Values:
     spread = values.std(axis=0)
     scaled = values / np.where(spread > 0, spread, 1.0)
     sizes = JITTER * np.maximum(1.0, np.abs(scaled).mean(axis=0))
-    return scaled + sizes * generator.standard_normal(values.shape)
+    return np.asarray(scaled + sizes * generator.standard_normal(values.shape))
 
 
 def ross(codes: Column, tags: Tags, neighbours: int) -> float:
@@ -171,4 +171,4 @@ def _within(ordered: Column, radii: Column) -> Column:
     padded = np.concatenate([[-np.inf], ordered, [np.inf]])
     low = low + (ordered - padded[low + 1] > inner) - (ordered - padded[low] <= inner)
     high = high - (padded[high] - ordered > inner) + (padded[high + 1] - ordered <= inner)
-    return (high - low).astype(float)
+    return np.asarray(high - low, dtype=float)

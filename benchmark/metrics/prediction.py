@@ -41,7 +41,7 @@ def squared_correlation(checked: Checked) -> Float[np.ndarray, "k d"]:
 
     squares: np.ndarray = (units(checked.factors).T @ units(checked.codes)) ** 2
     squares[:, checked.dead] = 0.0
-    return np.minimum(squares, 1.0)
+    return np.asarray(np.minimum(squares, 1.0))
 
 
 def accuracy(code: Code, tags: Tags, new: NewCode, truth: np.ndarray, classifier: Classifier) -> float:
@@ -284,7 +284,9 @@ def explicitness(
     known, new = logistic.scaled(checked.codes[fit], checked.codes[held], scale)
     warnings, areas = list(checked.warnings), []
     for i, tags in enumerate(labels.T):
-        guess = logistic.predict(known, tags[fit], new, balanced=one_vs_rest, one_vs_rest=one_vs_rest)
+        guess = logistic.predict(
+            known, tags[fit], new, balanced=one_vs_rest, one_vs_rest=one_vs_rest, summed=one_vs_rest
+        )
         area = area_under_roc(guess.probabilities, tags[held, None] == guess.classes)
         if np.isnan(area).any() or len(area) < len(np.unique(tags)):
             warnings.append(f"levels of factor {i} are missing among the rows to fit or to score")

@@ -35,6 +35,8 @@ Target = Shaped[np.ndarray, "n columns"]
 # The grid and the folds of Ubisoft's 2020 review.
 ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
 FOLDS = 10
+# A path that starts at its larger neighbour stops there at the default 1e-4, and picks too large a penalty.
+TOLERANCE = 1e-8
 
 
 class Learned(NamedTuple):
@@ -147,10 +149,15 @@ def _learner(predictor: Predictor, depth: int | None, scale: Scale, seed: int) -
     if predictor == "lasso":
         return partial(_lasso, scale=scale)
     if predictor == "forest":
-        kinds: tuple[Any, Any] = (RandomForestClassifier, RandomForestRegressor)
-        return partial(_trees, *(partial(kind, max_depth=depth, random_state=seed) for kind in kinds))
-    kinds = (GradientBoostingClassifier, GradientBoostingRegressor)
-    return partial(_trees, *(partial(kind, random_state=seed) for kind in kinds))
+        forest = {"max_depth": depth, "random_state": seed}
+        return partial(
+            _trees, partial(RandomForestClassifier, **forest), partial(RandomForestRegressor, **forest)
+        )
+    return partial(
+        _trees,
+        partial(GradientBoostingClassifier, random_state=seed),
+        partial(GradientBoostingRegressor, random_state=seed),
+    )
 
 
 def _boosted(codes: Codes, target: Target, new: NewCodes, is_class: bool) -> Learned:
@@ -196,7 +203,7 @@ def _lasso(codes: Codes, target: Target, new: NewCodes, is_class: bool, scale: S
         with warnings.catch_warnings(record=True) as noted:
             warnings.simplefilter("always", ConvergenceWarning)
             folds = min(FOLDS, len(codes))
-            alpha = LassoCV(alphas=ALPHAS, cv=folds, max_iter=5000).fit(codes, column).alpha_
+            alpha = LassoCV(alphas=ALPHAS, cv=folds, tol=TOLERANCE, max_iter=5000).fit(codes, column).alpha_
             model = Lasso(alpha=alpha).fit(codes, column)
         caught += noted
         importance += np.abs(model.coef_)

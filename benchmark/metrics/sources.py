@@ -94,7 +94,7 @@ class Rows:
 def _blocks(
     rows: Int[np.ndarray, " rows"], count: int, size: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "count size"]:
-    """`count` blocks of `size` different rows each: shuffles cut into blocks, or laid end to end to fill one."""
+    """`count` blocks of `size` rows: shuffles cut into blocks, or laid end to end to fill one."""
     a_shuffle = max(len(rows) // size, 1)
     a_block = -(-size // len(rows))
     shuffles = -(-count // a_shuffle) * a_block
