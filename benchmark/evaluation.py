@@ -69,4 +69,7 @@ def score(
 ) -> dict[str, Score]:
     """Registered metric name -> score."""
     types = [factor.type for factor in dataset.factors]
-    return {name: METRICS[name](factors, codes, factor_types=types, seed=seed) for name in metrics}
+    periods = [factor.period for factor in dataset.factors]
+    return {
+        name: METRICS[name](factors, codes, factor_types=types, factor_periods=periods, seed=seed) for name in metrics
+    }

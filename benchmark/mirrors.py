@@ -334,6 +334,19 @@ DEVIATIONS: tuple[Deviation, ...] = (
         key="*total_corr*",
     ),
     Deviation(
+        "dci_lasso",
+        "the review's code stops at the first code without importance (notes.md, item 3)",
+        case="d_dead_first*",
+        key="disentanglement",
+    ),
+    Deviation(
+        "infomec",
+        "the estimator's jitter moves a neighbour with some seeds; the reference was run with two",
+        within=1e-5,
+        case="d_wide*",
+        key="infoc",
+    ),
+    Deviation(
         "explicitness",
         "the logistic regression of scikit-learn 0.23 stops elsewhere: up to 1e-4 (notes.md, section 3)",
         within=1e-4,
@@ -349,5 +362,16 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "perfect levels lie on the edges of bins: scaling to [0, 1] first rounds them to either side",
         implementation="correlated_factors*",
         case="d_perfect*",
+    ),
+)
+
+# Outside of the tolerance, and nobody knows why yet. Each is a debt: explain it or repair it.
+OPEN: tuple[Deviation, ...] = (
+    Deviation(
+        "dci_rf[depth=8]",
+        "0.01 lower on the factor that shares a code; disentanglement, completeness and training rows agree",
+        within=0.015,
+        case="d_merged__small",
+        key="informativeness_*",
     ),
 )

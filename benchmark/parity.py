@@ -21,7 +21,7 @@ from unmix.metrics.bins import equal_width
 from unmix.metrics.contract import Score
 from unmix.metrics.intervention import Accuracy, beta_vae_accuracy, factor_vae_accuracy
 from unmix.metrics.sources import Grid
-from unmix.mirrors import DEVIATIONS, MIRRORS, Mirror
+from unmix.mirrors import DEVIATIONS, MIRRORS, OPEN, Mirror
 from unmix.registry import METRICS
 
 ACCURACIES: Mapping[str, Callable[..., Accuracy]] = {
@@ -76,6 +76,11 @@ class Entry:
     @property
     def name(self) -> str:
         return f"{self.case}-{self.metric}-{self.implementation}-{self.key}"
+
+    @property
+    def names(self) -> tuple[str, str, str, str]:
+        """What the patterns of a deviation are held against."""
+        return self.case, self.metric, self.implementation, self.key
 
     @property
     def mirror(self) -> Mirror | None:
@@ -147,9 +152,10 @@ def compare(oracle: Path, entry: Entry) -> Comparison:
     if difference is None or abs(difference) <= entry.tolerance:
         return row(verdict="agrees")
     for deviation in DEVIATIONS:
-        if deviation.covers(entry.case, entry.metric, entry.implementation, entry.key, difference):
+        if deviation.covers(*entry.names, difference):
             return row(verdict="explained", reason=deviation.reason)
-    return row(verdict="deviates")
+    open_ = [each.reason for each in OPEN if each.covers(*entry.names, difference)]
+    return row(verdict="deviates", reason="".join(open_))
 
 
 @dataclass(frozen=True)

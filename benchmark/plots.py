@@ -11,7 +11,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
 from unmix.record import Record, Specification
@@ -51,6 +53,8 @@ def table_figure(
             )
             if mine is not None:
                 axis.errorbar(mine.mean, row + 0.14, xerr=mine.std, fmt="o", color=OURS, ms=5, capsize=2, label="ours")
+        if table.content["scale"] == 100:
+            _stretch(axis)
         axis.set_title(column["title"], fontsize=10)
         axis.set_xlabel(table.published["metric"], fontsize=8)
         axis.grid(axis="x", alpha=0.3)
@@ -65,6 +69,20 @@ def table_figure(
     settings = table.profile(profile)
     figure.suptitle(f"{table.name}, profile {profile}: {settings['title']}", fontsize=10, x=0.02, ha="left")
     save(figure, path)
+
+
+def _stretch(axis: Axes) -> None:
+    """Percent on an axis that shows the distance from 100 on a logarithmic scale: 99.4 and 99.9 are far apart."""
+    low, high = axis.get_xlim()
+    axis.set_xscale("function", functions=(_nines, lambda y: 100 - 10.0**-y))
+    ticks = [tick for tick in (0, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95) if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=7, rotation=45)
+    axis.set_xlim(max(low, 0), min(high, 99.97))
+
+
+def _nines(percent: ArrayLike) -> np.ndarray:
+    result: np.ndarray = -np.log10(np.maximum(100 - np.asarray(percent, dtype=float), 1e-3))
+    return result
 
 
 def learning_curves(records: Mapping[str, Record], metric: str, path: Path, seconds: bool = True) -> None:

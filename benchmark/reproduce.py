@@ -65,7 +65,9 @@ class Preset:
         for row, columns in enumerate(self.content["rows"]):
             for column, run in columns.items():
                 dataset = {**run["dataset"], **settings["dataset"]}
-                method = {**run["method"], **settings["methods"].get(run["method"]["name"], {})}
+                name = run["method"]["name"]
+                own = settings.get("rows", {}).get(str(row + 1), {})
+                method = {**run["method"], **settings["methods"].get(name, {}), **own.get(name, {})}
                 cells[row, column] = [specify(dataset, method, seed, evaluation) for seed in seeds]
         return cells
 

@@ -225,9 +225,7 @@ def plain_mutual_information(factors: np.ndarray, codes: np.ndarray) -> float:
 
 def plain_wasserstein(factors: np.ndarray, codes: np.ndarray) -> float:
     covariance = np.cov(codes.T)
-    return float(
-        2 * np.trace(covariance) - 2 * np.trace(sqrtm(covariance * np.diag(covariance)[:, None])).real
-    )
+    return float(2 * np.trace(covariance) - 2 * np.trace(sqrtm(covariance * np.diag(covariance)[:, None])).real)
 
 
 HALF, REST = slice(N // 2), slice(N // 2, None)

@@ -51,9 +51,7 @@ def mixed(factors: np.ndarray, seed: int = 0, d: int = 4) -> np.ndarray:
 
 
 def score(name: str, factors: np.ndarray, codes: np.ndarray, seed: int = 0) -> Score:
-    return METRICS[name](
-        factors, codes, factor_types=[kind(name)] * np.atleast_2d(factors.T).shape[0], seed=seed
-    )
+    return METRICS[name](factors, codes, factor_types=[kind(name)] * np.atleast_2d(factors.T).shape[0], seed=seed)
 
 
 def in_range(name: str, value: float) -> bool:
@@ -86,9 +84,7 @@ def test_function_is_exported(name):
 
 
 def test_every_module_is_imported_and_its_examples_print_what_they_say():
-    files = [
-        path.stem for path in Path(unmix.metrics.__file__).parent.glob("*.py") if path.stem != "__init__"
-    ]
+    files = [path.stem for path in Path(unmix.metrics.__file__).parent.glob("*.py") if path.stem != "__init__"]
     assert len(files) >= 4
     for file in files:
         assert hasattr(unmix.metrics, file), f"unmix.metrics does not import {file}"

@@ -46,7 +46,7 @@ def _described(item: Any, verbose: bool) -> str:
         text = str(item.reference)
         if verbose:
             arrow = "higher" if item.direction > 0 else "lower"
-            chance = "none" if item.chance is None else f"{item.chance:g}"
+            chance = "none" if item.chance is None else "depends on k" if callable(item.chance) else f"{item.chance:g}"
             text += (
                 f"\n  range [{item.range[0]:g}, {item.range[1]:g}], {arrow} is better, chance {chance}; "
                 f"takes {', '.join(item.accepts)}\n  cannot see: {item.blind}"

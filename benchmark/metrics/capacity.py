@@ -16,32 +16,17 @@ from unmix.metrics.contract import InputError, Score, check, metric
 from unmix.metrics.mutual_information import levels
 from unmix.metrics.regression import embed, explained
 from unmix.metrics.split import TRAIN, Split, split_rows
+from unmix.metrics.trees import by_depth
 
 # Of the forests in the oracle of DCI-ES's recipe.
 DEPTHS = (1, 2, 3, 4, 8, 10, 12, 14, 16, 18, 20, 32)
 
 
 def truncated(forest: Any, codes: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "depths m outputs"]:
-    """A forest's mean leaf at each of DEPTHS: cut there, a tree is one that was grown no deeper.
-
-    (Its random draws come in another order; its distribution is the same.) Outputs are probabilities of the
-    classes, or one number.
-    """
-    codes = codes.astype(np.float32)
-    each = np.arange(len(codes))
-    total: np.ndarray | float = 0.0
-    for tree in (estimator.tree_ for estimator in forest.estimators_):
-        node = np.zeros(len(codes), dtype=np.intp)
-        values = []
-        for depth in range(1, DEPTHS[-1] + 1):
-            inner = tree.children_left[node] >= 0
-            left = codes[each, np.maximum(tree.feature[node], 0)] <= tree.threshold[node]
-            below = np.where(left, tree.children_left[node], tree.children_right[node])
-            node = np.where(inner, below, node)
-            if depth in DEPTHS:
-                values.append(tree.value[node, 0])
-        total = total + np.stack(values)
-    return np.asarray(total) / len(forest.estimators_)
+    """A forest's mean leaf at each of DEPTHS: probabilities of the classes, or one number."""
+    total = np.sum([by_depth(tree.tree_, codes, DEPTHS[-1]) for tree in forest.estimators_], axis=0)
+    mean: np.ndarray = total[np.array(DEPTHS) - 1] / len(forest.estimators_)
+    return mean
 
 
 def loss_curve(

@@ -208,21 +208,15 @@ def check(
     """
     factors, codes = _numeric(factors, "factors"), _numeric(codes, "codes")
     if len(factors) != len(codes):
-        raise InputError(
-            f"factors have {len(factors)} rows and codes {len(codes)}: they must be the same samples"
-        )
+        raise InputError(f"factors have {len(factors)} rows and codes {len(codes)}: they must be the same samples")
     if len(factors) < min_samples:
         raise InputError(f"{len(factors)} samples are too few: at least {min_samples} are needed")
     types: tuple[FactorType, ...] = tuple(factor_types or ("continuous",) * factors.shape[1])
     if len(types) != factors.shape[1]:
-        raise InputError(
-            f"{len(types)} factor types were given for {factors.shape[1]} factors: give one each"
-        )
+        raise InputError(f"{len(types)} factor types were given for {factors.shape[1]} factors: give one each")
     periods: tuple[float | None, ...] = tuple(factor_periods or (None,) * factors.shape[1])
     if len(periods) != factors.shape[1]:
-        raise InputError(
-            f"{len(periods)} periods were given for {factors.shape[1]} factors: give one each, or None"
-        )
+        raise InputError(f"{len(periods)} periods were given for {factors.shape[1]} factors: give one each, or None")
     for column, (kind, period) in enumerate(zip(types, periods, strict=True)):
         if kind not in accepts:
             raise InputError(f"factor {column} is {kind}: this metric takes {', '.join(accepts)}")
@@ -238,9 +232,7 @@ def check(
     if len(dead):
         warnings.append(f"dead (constant) codes: {dead.tolist()}")
     if len(factors) < 10 * max(factors.shape[1], codes.shape[1]):
-        warnings.append(
-            f"n = {len(factors)} samples are few for d = {codes.shape[1]} and k = {int(varies.sum())}"
-        )
+        warnings.append(f"n = {len(factors)} samples are few for d = {codes.shape[1]} and k = {int(varies.sum())}")
     return Checked(
         factors=factors[:, varies],
         codes=codes,
@@ -263,7 +255,5 @@ def _numeric(values: ArrayLike, what: str) -> np.ndarray:
     array = array.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
     if len(bad):
-        raise InputError(
-            f"{what} have NaN or infinite values in column {bad.tolist()}: drop or repair those samples"
-        )
+        raise InputError(f"{what} have NaN or infinite values in column {bad.tolist()}: drop or repair those samples")
     return array

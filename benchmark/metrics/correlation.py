@@ -86,10 +86,7 @@ def _plain_numbers(checked: Checked) -> list[str]:
         "periodic": "taken as plain numbers (mcc(circular) sees angles)",
         "categorical": "taken as numbers in the order of their labels",
     }
-    found = [
-        (kind, [index for index, other in enumerate(checked.factor_types) if other == kind])
-        for kind in advice
-    ]
+    found = [(kind, [index for index, other in enumerate(checked.factor_types) if other == kind]) for kind in advice]
     return [*checked.warnings, *(f"{kind} factors {which} {advice[kind]}" for kind, which in found if which)]
 
 
@@ -250,8 +247,7 @@ def mcc_held_out(
     checked = check(factors, codes, factor_types, min_samples=4)
     n, _, k = checked.shape
     tables = [
-        _correlate(correlation, seed)(checked.factors[rows], checked.codes[rows])
-        for rows in halves(n, "random", seed)
+        _correlate(correlation, seed)(checked.factors[rows], checked.codes[rows]) for rows in halves(n, "random", seed)
     ]
     per_factor, assignment = np.zeros((2, k)), np.full((2, k), -1)
     for half, (chosen, scored) in enumerate([tables, tables[::-1]]):

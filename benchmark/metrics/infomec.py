@@ -51,7 +51,7 @@ def preference(information: Float[np.ndarray, "rows columns"]) -> Float[np.ndarr
     largest = share(information.max(axis=1), information.sum(axis=1))
     if columns == 1:
         return np.where(largest > 0, 1.0, 0.0)
-    return np.maximum((largest - 1 / columns) / (1 - 1 / columns), 0.0)
+    return np.asarray(np.maximum((largest - 1 / columns) / (1 - 1 / columns), 0.0))
 
 
 @metric(

@@ -56,10 +56,11 @@ def entropy(labels: Labels) -> Float[np.ndarray, " columns"]:
 def joint_entropy(left: Left, right: Right) -> Float[np.ndarray, "left right"]:
     """Of each pair of columns, in nats: every contingency table is a block of one sparse product."""
     table = (_one_hot(left).T @ _one_hot(right)).toarray()
-    terms = xlogy(table, table)
+    terms: np.ndarray = xlogy(table, table)
     for axis, labels in enumerate((left, right)):
         terms = np.add.reduceat(terms, _offsets(labels), axis=axis)
-    return np.log(len(left)) - terms / len(left)
+    joint: np.ndarray = np.log(len(left)) - terms / len(left)
+    return joint
 
 
 def mutual_information(left: Left, right: Right) -> Float[np.ndarray, "left right"]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -20,12 +20,15 @@ from unmix.metrics.contract import Checked, InputError, Score, check, metric
 from unmix.metrics.information import gap
 from unmix.metrics.mutual_information import factor_labels, levels
 from unmix.metrics.split import TRAIN, Split, split_rows
+from unmix.metrics.trees import by_depth
 
 Classifier = Literal["svm", "tree"]
 Tags = Int[np.ndarray, " n"]
 Code = Float[np.ndarray, "n one"]
 NewCode = Float[np.ndarray, "m one"]
 
+# Of Ubisoft's trees.
+MAX_DEPTH = 9
 _LINE: tuple[FactorType, ...] = ("ordinal", "continuous")
 _SAP = "Kumar et al. 2018, section 3; disentanglement_lib sap_score.py"
 
@@ -44,28 +47,29 @@ def squared_correlation(checked: Checked) -> Float[np.ndarray, "k d"]:
     return np.asarray(np.minimum(squares, 1.0))
 
 
-def accuracy(code: Code, tags: Tags, new: NewCode, truth: np.ndarray, classifier: Classifier) -> float:
-    """Share of new rows whose class the classifier, fitted on one code, hits."""
+def svm_accuracy(code: Code, tags: Tags, new: NewCode, truth: np.ndarray) -> float:
+    """Share of new rows whose class a linear SVM, fitted on one code, hits."""
     if np.ptp(tags) == 0:
         return float(np.mean(truth == tags[0]))
-    if classifier == "svm":
-        model: LinearSVC | DecisionTreeClassifier = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
-    else:
-        model = DecisionTreeClassifier(max_depth=_depth(code, tags), random_state=0)
+    model = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
     return float(np.mean(model.fit(code, tags).predict(new) == truth))
 
 
-def _depth(code: Code, tags: Tags) -> int:
-    """Depth 1 to 9 of the best mean accuracy over ten folds (fewer where a class is rarer), the least first."""
+def tree_accuracy(code: Code, tags: Tags, new: NewCode, truth: np.ndarray) -> float:
+    """As `svm_accuracy`, of a tree as deep (1 to 9) as is best over ten folds, or fewer where a class is rarer."""
     rarest = np.bincount(tags)[np.unique(tags)].min()
     if rarest < 2:
         raise InputError("a level occurs once: SAP's trees need two samples of each to choose their depth")
-    folds = StratifiedKFold(min(10, rarest))
-    means = [
-        cross_val_score(DecisionTreeClassifier(max_depth=depth, random_state=0), code, tags, cv=folds).mean()
-        for depth in range(1, 10)
-    ]
-    return int(np.argmax(means)) + 1
+
+    def hits(known: Code, classes: Tags, asked: np.ndarray, right: np.ndarray) -> Float[np.ndarray, " depths"]:
+        tree = DecisionTreeClassifier(max_depth=MAX_DEPTH, random_state=0).fit(known, classes)
+        guess = tree.classes_[by_depth(tree.tree_, asked, MAX_DEPTH).argmax(axis=2)]
+        share: np.ndarray = (guess == right).mean(axis=1)
+        return share
+
+    folds = StratifiedKFold(min(10, rarest)).split(code, tags)
+    means = np.mean([hits(code[fit], tags[fit], code[held], tags[held]) for fit, held in folds], axis=0)
+    return float(hits(code, tags, new, truth)[means.argmax()])
 
 
 @metric(
@@ -174,13 +178,11 @@ def sap(
     values = checked.codes if bins is None else equal_width(checked.codes, bins) + 1.0
     labels = levels(checked.factors)
     matrix = squared_correlation(checked)
+    accuracy = svm_accuracy if classifier == "svm" else tree_accuracy
     for i, kind in enumerate(checked.factor_types):
         if kind != "continuous":
             tags = labels[:, i]
-            matrix[i] = [
-                accuracy(code[fit, None], tags[fit], code[held, None], tags[held], classifier)
-                for code in values.T
-            ]
+            matrix[i] = [accuracy(c[fit, None], tags[fit], c[held, None], tags[held]) for c in values.T]
     return _gaps(matrix, checked, checked.warnings)
 
 

@@ -54,9 +54,7 @@ def embed(checked: Checked) -> tuple[Targets, Int[np.ndarray, " columns"]]:
         factor = checked.factors[:, index]
         if kind == "periodic":
             if period is None:
-                raise InputError(
-                    f"factor {index} is periodic: give its period (factor_periods, None for the others)"
-                )
+                raise InputError(f"factor {index} is periodic: give its period (factor_periods, None for the others)")
             angle = 2 * np.pi * factor / period
             columns.append(np.stack([np.cos(angle), np.sin(angle)], axis=1))
         elif kind == "categorical":
@@ -94,9 +92,7 @@ def kernel_ridge(codes: Codes, targets: Targets, new: NewCodes, gamma: float | N
     return prediction
 
 
-def explained(
-    targets: Targets, predictions: Targets, owner: Int[np.ndarray, " columns"]
-) -> Float[np.ndarray, " k"]:
+def explained(targets: Targets, predictions: Targets, owner: Int[np.ndarray, " columns"]) -> Float[np.ndarray, " k"]:
     """1 - SSE/SST of each factor over the columns that embed it; NaN for a factor without variance here."""
     errors = np.bincount(owner, ((targets - predictions) ** 2).sum(axis=0))
     total = np.bincount(owner, ((targets - targets.mean(axis=0)) ** 2).sum(axis=0))

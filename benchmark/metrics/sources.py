@@ -70,9 +70,7 @@ class Rows:
             rows = np.split(np.argsort(level, kind="stable"), np.cumsum(counts)[:-1])
             found.append([part for part in rows if len(part) > 1])
             if not found[-1]:
-                raise InputError(
-                    f"no two samples share a level of factor {factor}: give discrete factors, or bin it"
-                )
+                raise InputError(f"no two samples share a level of factor {factor}: give discrete factors, or bin it")
         return found
 
     def fixing(self, factor: Groups, size: int, generator: np.random.Generator) -> Codes:

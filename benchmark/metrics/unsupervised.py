@@ -120,9 +120,7 @@ def gaussian_wasserstein_correlation(
     # D^½ Σ D^½ = D corr D: symmetric, so its square root's trace is the sum of the eigenvalues' roots.
     eigenvalues = np.linalg.eigvalsh(variance[:, None] * correlation * variance)
     value = max(2 * variance.sum() - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum(), 0.0)
-    return Score(
-        value / variance.sum() if normalised else value, shape=checked.shape, warnings=checked.warnings
-    )
+    return Score(value / variance.sum() if normalised else value, shape=checked.shape, warnings=checked.warnings)
 
 
 @metric(
