@@ -1,0 +1,52 @@
+"""The README says what the records say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from unmix.cli import parser
+from unmix.record import Store
+from unmix.reproduce import beside, preset
+from unmix.results import FOLDER
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("profile", ["quick", "cpu"])
+def test_tables_are_those_of_the_committed_records(profile: str) -> None:
+    store, table = Store(FOLDER / "reproduced"), preset("workshop/table1")
+    records = store.by_key()
+    assert store.damaged == []
+    shown = re.search(rf"<!-- table:{profile} -->\n(.*?)\n<!-- /table -->", README, re.DOTALL)
+    assert shown is not None
+    assert shown.group(1).strip() == beside(table, profile, table.specifications(profile), records).to_markdown().strip()
+
+
+@pytest.mark.parametrize("profile", ["quick", "cpu"])
+def test_every_run_of_the_profile_is_committed(profile: str) -> None:
+    records = Store(FOLDER / "reproduced").by_key()
+    cells = preset("workshop/table1").specifications(profile)
+    assert [cell for cell, runs in cells.items() if any(run.key not in records for run in runs)] == []
+
+
+def test_committed_records_name_their_commit() -> None:
+    records = list(Store(FOLDER / "reproduced"))
+    assert records
+    for record in records:
+        assert re.fullmatch(r"[0-9a-f]{40}", record.commit), f"{record.key} was not computed from a clean checkout"
+
+
+def test_commands_of_the_readme_exist() -> None:
+    commands = set(re.findall(r"(?:^|/)unmix ([a-z]+)", README, re.MULTILINE))
+    known = parser().format_help()
+    assert commands
+    assert [command for command in commands if not re.search(rf"^\s+{command}\b", known, re.MULTILINE)] == []
+
+
+def test_pictures_are_there() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
