@@ -23,7 +23,8 @@ def test_tables_are_those_of_the_committed_records(profile: str) -> None:
     assert store.damaged == []
     shown = re.search(rf"<!-- table:{profile} -->\n(.*?)\n<!-- /table -->", README, re.DOTALL)
     assert shown is not None
-    assert shown.group(1).strip() == beside(table, profile, table.specifications(profile), records).to_markdown().strip()
+    expected = beside(table, profile, table.specifications(profile), records).to_markdown()
+    assert shown.group(1).strip() == expected.strip()
 
 
 @pytest.mark.parametrize("profile", ["quick", "cpu"])
