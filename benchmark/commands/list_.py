@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from unmix.commands import Commands, no_more
 from unmix.registry import DATASETS, METHODS, METRICS, Registry
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    table = Table("name", "what it is", box=None, pad_edge=False)
+    table = Table(Column("name", no_wrap=True), "what it is", box=None, pad_edge=False)
     if known.kind == "tables":
         from unmix.reproduce import preset, presets
 
