@@ -6,6 +6,7 @@ import doctest
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +21,19 @@ from unmix.metrics import InputError, Metric, Score, metric, noise_floor
 
 NAMES = list(METRICS)
 LEVELS = (3, 4, 5)
-# Seconds a call: fewer repeats, and the confidence interval is the wider for it.
-COSTLY = ("r2(kernel", "dci(gbt)", "dci(forest", "dci(es", "explicitness", "infoe")
-every = pytest.mark.parametrize("name", NAMES)
+# Parts of the names of metrics that take about a second a call at n = 1,000: fewer and smaller draws of noise,
+# and the confidence interval is the wider for it.
+COSTLY = ("kernel", "explicitness", "infoe", "sap", "ksg", "beta_vae", "z_diff", "med_informativeness")
+# Minutes a metric: examined in slow runs.
+SLOW = ("exact", "forest", "tree")
+
+
+def marked(name: str, *more: str) -> Any:
+    """A case of a parametrised test."""
+    return pytest.param(name, *more, marks=[pytest.mark.slow] if any(part in name for part in SLOW) else [])
+
+
+every = pytest.mark.parametrize("name", [marked(name) for name in NAMES])
 
 
 def kind(name: str) -> str:
@@ -137,13 +148,13 @@ def test_perfect_codes_score_best(name):
         assert declared.direction * value > max(declared.direction * other for other in floor.values)
 
 
-def chance_error(declared: Metric, draw: Callable[[int, int], float], repeats: int) -> tuple[float, float]:
+def chance_error(declared: Metric, draw: Callable[[int, int], float], costly: bool = False) -> tuple[float, float]:
     """How far the value on noise, as n grows, is from what is declared, and its 99 % confidence half-width.
 
     Scores at four sizes are fitted by chance + a n^-rate + b n^-2rate; the interval of the constant follows
     from the scores' own spread, with Bonferroni's correction for as many metrics as there are.
     """
-    sizes = np.array([300, 1000, 4000, 16000])
+    sizes, repeats = np.array([1000, 2000, 4000, 16000]) // (4 if costly else 1), 6 if costly else 20
     scores = np.array([[draw(int(n), seed) for seed in range(repeats)] for n in sizes])
     design = np.stack([np.ones(len(sizes)), sizes**-declared.rate, sizes ** (-2 * declared.rate)], axis=1)
     weights = np.linalg.pinv(design)[0]
@@ -157,7 +168,6 @@ def chance_error(declared: Metric, draw: Callable[[int, int], float], repeats: i
 @every
 def test_chance_level_on_noise(name):
     declared = METRICS[name]
-    repeats = 6 if name.startswith(COSTLY) else 20
     if declared.chance is None:
         assert in_range(name, score(name, make_factors(name, 400, 0), noise(400, 4, 0)))
         return
@@ -165,7 +175,7 @@ def test_chance_level_on_noise(name):
     def draw(n: int, seed: int) -> float:
         return score(name, make_factors(name, n, seed), noise(n, 4, seed), seed)
 
-    error, width = chance_error(declared, draw, repeats)
+    error, width = chance_error(declared, draw, any(part in name for part in COSTLY))
     assert error <= width
 
 
@@ -177,7 +187,7 @@ def test_a_wrong_chance_level_is_found():
     def draw(n: int, seed: int) -> float:
         return declared(make_factors("mcc", n, seed), noise(n, 4, seed))
 
-    error, width = chance_error(declared, draw, 20)
+    error, width = chance_error(declared, draw)
     assert error > width
 
 
@@ -202,7 +212,7 @@ TRANSFORMS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] =
     "monotone": _monotone,
     "affine": _affine,
 }
-CLAIMS = [(name, claim) for name in NAMES for claim in METRICS[name].invariances]
+CLAIMS = [marked(name, claim) for name in NAMES for claim in METRICS[name].invariances]
 
 
 @pytest.mark.parametrize(("name", "claim"), CLAIMS)

@@ -80,7 +80,7 @@ def dci_explicitness(
     factor_types: Sequence[FactorType] | None = None,
     factor_periods: Sequence[float | None] | None = None,
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """Explicitness of DCI-ES: how early the loss-capacity curve of a random forest flattens.

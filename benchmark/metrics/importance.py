@@ -54,14 +54,12 @@ _FITS: Mapping[str, Mapping[str, Any]] = {
 }
 _UBISOFT: Mapping[str, Any] = {"predictor": "lasso", "split": "none", "scale": "minmax"}
 _DCI = "Eastwood & Williams 2018, section 2"
-_PEERS = (
-    "gbt: disentanglement_lib dci.py; forest: DCI-ES; lasso: the paper's linear predictor; in_sample: Ubisoft"
-)
+_PEERS = "gbt: disentanglement_lib dci.py; forest: DCI-ES; lasso: the paper's linear predictor; in_sample: Ubisoft"
 _BLIND = "Whatever its predictor cannot: the same codes score otherwise under another predictor."
 
 
 def _fitted(
-    checked: Checked, predictor: Predictor, depth: int | None, scale: Scale, problem: tuple[Split, float, int]
+    checked: Checked, predictor: Predictor, depth: int | None, scale: Scale, problem: tuple[Split, int | float, int]
 ) -> tuple[Fit, tuple[str, ...]]:
     found = fit(Problem(checked, *problem), predictor, depth, scale)
     return found, (*checked.warnings, *found.warnings)
@@ -100,7 +98,7 @@ def dci(
     depth: int | None = None,
     scale: Scale = "standard",
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """Disentanglement of DCI: whether each code matters for one factor only.
@@ -172,7 +170,7 @@ def dci_completeness(
     scale: Scale = "standard",
     weighting: Weighting = "mass",
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """Completeness of DCI: whether each factor is held by one code only.
@@ -232,7 +230,7 @@ def dci_informativeness(
     depth: int | None = None,
     scale: Scale = "standard",
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """Informativeness of DCI: how well the predictor predicts.

@@ -41,7 +41,8 @@ def normalised_information(checked: Checked, latents: Latents, neighbours: int, 
 def active(checked: Checked, latents: Latents, threshold: float) -> Bool[np.ndarray, " d"]:
     """Codes whose range exceeds a share of the largest range; of levels, all that vary."""
     ranges = np.ptp(checked.codes, axis=0)
-    wide: np.ndarray = ranges > (0.0 if latents == "levels" else ranges.max() * threshold)
+    least = 0.0 if latents == "levels" else float(ranges.max()) * threshold
+    wide: np.ndarray = ranges > least
     return wide
 
 
@@ -183,16 +184,25 @@ def infoc(
 
 
 @metric(
-    {
-        "infoe": {},
-        "infoe(in_sample)": {"split": "none"},
-        "infoe(levels,in_sample)": {"split": "none", "latents": "levels"},
-    },
+    {"infoe(levels,in_sample)": {"split": "none", "latents": "levels"}},
+    range=(-np.inf, 1.0),
+    # A code without equal values has as many levels as samples, and tells everything about all of them.
+    chance=None,
+    accepts=_LEVELS,
+    blind="Which code holds a factor. For quantised codes only: of real ones every code knows everything.",
+    reference=_PAPER,
+    invariances=("scale",),
+    attained=False,
+    default=[],
+)
+@metric(
+    {"infoe": {}, "infoe(in_sample)": {"split": "none"}},
     range=(-np.inf, 1.0),
     accepts=_LEVELS,
     blind="Which code holds a factor; relations that are not straight, such as a factor's middle levels.",
     reference=_PAPER,
-    invariances=("permutation", "sign", "scale", "shift"),
+    # Of permutations and offsets too, up to where the solver stops (1e-6).
+    invariances=("sign", "scale"),
     attained=False,
     default=["infoe"],
 )
@@ -203,7 +213,7 @@ def infoe(
     factor_types: Sequence[FactorType] | None = None,
     latents: Latents = "real",
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """InfoE, explicitness: the share of a factor's uncertainty that a logistic regression on the codes removes.

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from unmix.factors import FactorType
 from unmix.metrics.bins import equal_width
 from unmix.metrics.contract import Checked, Score, check, metric
 from unmix.metrics.mutual_information import (
-    Labels,
     entropy,
     factor_labels,
     joint_entropy,
@@ -32,7 +31,7 @@ _BINNED = "One row far away stretches all bins; relations finer than a bin are l
 
 def binned(
     checked: Checked, bins: int, scheme: Scheme = "width", bin_factors: bool = False
-) -> tuple[Labels, Labels]:
+) -> tuple[Int[np.ndarray, "n k"], Int[np.ndarray, "n d"]]:
     """Labels of the factors (n, k) and of the codes (n, d)."""
     factors = factor_labels(checked, bins, all_types=bin_factors)
     codes = equal_width(checked.codes, bins) if scheme == "width" else quantile_bins(checked.codes, bins)
@@ -48,11 +47,10 @@ def gap(values: Matrix, axis: int) -> Float[np.ndarray, " rest"]:
     return difference
 
 
-def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def share(part: np.ndarray, whole: np.ndarray | float) -> np.ndarray:
     """part / whole, 0 where there is nothing to share."""
-    shape = np.broadcast_shapes(np.shape(part), np.shape(whole))
-    whole = np.broadcast_to(whole, shape)
-    ratio: np.ndarray = np.divide(part, whole, out=np.zeros(shape), where=whole > 0)
+    shape = np.broadcast_shapes(part.shape, np.shape(whole))
+    ratio: np.ndarray = np.divide(part, whole, out=np.zeros(shape), where=np.broadcast_to(whole, shape) > 0)
     return ratio
 
 
@@ -175,9 +173,7 @@ def mig_neighbours(
     information = neighbour_information(checked, neighbours, seed)
     real = np.array([kind == "continuous" for kind in checked.factor_types])[:, None]
     ceiling = entropy(factor_labels(checked, bins=1))[:, None]
-    coefficients = np.where(
-        real, np.sqrt(1 - np.exp(-2 * information)), np.minimum(share(information, ceiling), 1.0)
-    )
+    coefficients = np.where(real, np.sqrt(1 - np.exp(-2 * information)), np.minimum(share(information, ceiling), 1.0))
     per_factor = gap(coefficients, axis=1)
     details = {"per_factor": per_factor, "mutual_information": information}
     return Score(per_factor.mean(), shape=checked.shape, warnings=checked.warnings, details=details)

@@ -26,12 +26,12 @@ def information_shares(checked: Checked, bins: int) -> Matrix:
     return share(information, information.sum(axis=0))
 
 
-def purest(importance: Matrix, top: int) -> Matrix:
+def purest(importance: Matrix, top: int) -> Float[np.ndarray, "kept k"]:
     """Rows of the `top` most concentrated codes of each factor, a code counting for the factor it knows best."""
     owner = importance.argmax(axis=1)
     order = np.lexsort((-concentration(importance), owner))
     firsts = np.searchsorted(owner[order], owner[order])
-    kept: Matrix = importance[order[np.arange(len(order)) - firsts < top]]
+    kept: np.ndarray = importance[order[np.arange(len(order)) - firsts < top]]
     return kept
 
 
@@ -160,7 +160,7 @@ def med_informativeness(
     factor_types: Sequence[FactorType] | None = None,
     bins: int = 20,
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """Accuracy of a logistic regression of each factor's levels on the standardised codes, mean over factors.

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -36,9 +37,9 @@ def scaled(codes: Codes, new: Float[np.ndarray, "m d"], scale: Scale) -> tuple[n
 
 
 def predict(
-    codes: Codes,
+    codes: Codes | csr_array,
     tags: Tags,
-    new: Float[np.ndarray, "m d"],
+    new: Float[np.ndarray, "m d"] | csr_array,
     *,
     strength: float = 1.0,
     balanced: bool = False,
@@ -58,7 +59,7 @@ def predict(
     """
     classes = np.unique(tags)
     if len(classes) == 1:
-        return Prediction(np.ones((len(new), 1)), classes, ())
+        return Prediction(np.ones((new.shape[0], 1)), classes, ())
     model: LogisticRegression | OneVsRestClassifier = LogisticRegression(
         C=strength, class_weight="balanced" if balanced else None, tol=1e-4 / (len(tags) if summed else 1)
     )

@@ -80,20 +80,17 @@ def _one_hot(labels: Labels) -> csr_array:
     return csr_array((np.ones(n * columns), where, np.arange(n + 1) * columns), shape=(n, width))
 
 
-def neighbour_information(
-    checked: Checked, neighbours: int, seed: int, floor: bool = True
-) -> Float[np.ndarray, "k d"]:
+def neighbour_information(checked: Checked, neighbours: int, seed: int) -> Float[np.ndarray, "k d"]:
     """Mutual information of factors and real codes in nats, by nearest neighbours.
 
     Categorical and ordinal factors: Ross 2014; continuous ones: Kraskov et al. 2004, estimator 1. Both are
     scikit-learn's (`mutual_info_classif`, `mutual_info_regression`) up to the jitter's random draws. Dead
-    codes have none.
+    codes have none, and estimates below 0 count 0.
 
     Args:
         checked: n samples of k factors and d codes.
         neighbours: How many.
         seed: Of the jitter.
-        floor: Raise estimates below 0, which information cannot have, to 0.
     """
     generator = np.random.default_rng(seed)
     codes = _jittered(checked.codes, generator)
@@ -106,7 +103,7 @@ def neighbour_information(
                 information[i, j] = ross(codes[:, j], tags[:, i], neighbours)
             else:
                 information[i, j] = kraskov(codes[:, j], factors[:, i], neighbours)
-    return np.maximum(information, 0.0) if floor else information
+    return np.maximum(information, 0.0)
 
 
 def _jittered(values: Values, generator: np.random.Generator) -> Values:

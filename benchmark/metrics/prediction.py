@@ -80,9 +80,7 @@ def tree_accuracy(code: Code, tags: Tags, new: NewCode, truth: np.ndarray) -> fl
     reference=f"{_SAP} (continuous_factors=True)",
     invariances=("permutation", "sign", "scale", "shift"),
 )
-def sap_correlation(
-    factors: ArrayLike, codes: ArrayLike, *, factor_types: Sequence[FactorType] | None = None
-) -> Score:
+def sap_correlation(factors: ArrayLike, codes: ArrayLike, *, factor_types: Sequence[FactorType] | None = None) -> Score:
     """Separated attribute predictability by straight lines: gap of the best two squared correlations.
 
     SAP = 1/k Σ_i [max_j R²_ij - second max_j R²_ij], R²_ij the squared correlation of factor i and code j.
@@ -137,7 +135,7 @@ def sap(
     classifier: Classifier = "svm",
     bins: int | None = None,
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """Separated attribute predictability: how much better the best code predicts a factor than the second.
@@ -171,9 +169,7 @@ def sap(
         >>> print(f"{sap(factors, factors, factor_types=['ordinal'] * 2):.2f}")
         0.63
     """
-    checked = check(
-        factors, codes, factor_types, accepts=("categorical", "ordinal", "continuous"), min_samples=6
-    )
+    checked = check(factors, codes, factor_types, accepts=("categorical", "ordinal", "continuous"), min_samples=6)
     fit, held = split_rows(checked.shape[0], split, train, seed)
     values = checked.codes if bins is None else equal_width(checked.codes, bins) + 1.0
     labels = levels(checked.factors)
@@ -244,7 +240,7 @@ def explicitness(
     bins: int = 20,
     rescaled: bool = False,
     split: Split = "random",
-    train: float = TRAIN,
+    train: int | float = TRAIN,
     seed: int = 0,
 ) -> Score:
     """How well a linear classifier of all codes tells a factor's levels apart.

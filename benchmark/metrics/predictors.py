@@ -69,7 +69,7 @@ class Problem:
 
     checked: Checked = field(compare=False)
     split: Split
-    train: float
+    train: int | float
     seed: int
     digest: bytes = field(init=False)
 
@@ -150,9 +150,7 @@ def _learner(predictor: Predictor, depth: int | None, scale: Scale, seed: int) -
         return partial(_lasso, scale=scale)
     if predictor == "forest":
         forest = {"max_depth": depth, "random_state": seed}
-        return partial(
-            _trees, partial(RandomForestClassifier, **forest), partial(RandomForestRegressor, **forest)
-        )
+        return partial(_trees, partial(RandomForestClassifier, **forest), partial(RandomForestRegressor, **forest))
     return partial(
         _trees,
         partial(GradientBoostingClassifier, random_state=seed),

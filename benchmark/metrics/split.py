@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
 
 from unmix.metrics.contract import InputError
 
 Split = Literal["random", "ordered", "none"]
-Rows = Int[np.ndarray, " rows"]
 
 # disentanglement_lib fits on 10,000 samples and scores on 5,000.
 TRAIN = 2 / 3
 
 
-def split_rows(n: int, split: Split, train: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(n: int, split: Split, train: int | float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to fit on and rows to score on: disjoint, or all rows twice ("none").
 
     Args:

@@ -8,9 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def by_depth(
-    tree: Any, codes: Float[np.ndarray, "m d"], deepest: int
-) -> Float[np.ndarray, "depths m outputs"]:
+def by_depth(tree: Any, codes: Float[np.ndarray, "m d"], deepest: int) -> Float[np.ndarray, "depths m outputs"]:
     """Value of the node that each row has reached at depth 1 to `deepest`: one tree in place of one a depth.
 
     A tree that is grown depth first to some depth is a deeper one cut there, up to the order in which codes are
