@@ -48,8 +48,8 @@ class Arrays:
         if unknown:
             raise InputError(f"no factor is named {', '.join(unknown)}: there are {', '.join(known)}")
         chosen = [known.index(name) for name in names]
-        described, stated = ([values[index] for index in chosen] for values in (self.described, self.stated))
-        return Arrays(self.codes, self.factors[:, chosen], tuple(described), tuple(stated))
+        described = tuple(self.described[index] for index in chosen)
+        return Arrays(self.codes, self.factors[:, chosen], described, tuple(self.stated[index] for index in chosen))
 
 
 def read(path: Path, sidecar: Path | None = None, limit: int = LIMIT) -> Arrays:

@@ -202,14 +202,14 @@ def facts(seed: int = 0, draws: int = 100) -> list[dict[str, Any]]:
         values = [mcc(source.factors(), source.noise(K)) for _ in range(draws)]
         near = 2 * np.std(values, ddof=1) / np.sqrt(5) + 0.005
         statement = f"MCC of noise, d = 5, n = {n:,} (scored on {n // 5:,})"
-        found.append(_fact(statement, f"{theirs:.2f}", np.mean(values), abs(np.mean(values) - theirs) <= near))
+        found.append(_fact(statement, f"{theirs:.2f}", np.mean(values), bool(abs(np.mean(values) - theirs) <= near)))
     source = Source("continuous", 1000, np.random.default_rng(derived_seed(seed, "fact", "rotation")))
     drawn = [STRESS["correlated_rotated"].draw(source, 0.9) for _ in range(draws)]
     highest = max(drawn, key=lambda pair: mcc(*pair))
     value = mcc(*highest)
-    found.append(_fact(f"highest MCC of {draws} rotations, ρ = 0.9", "0.97", value, abs(value - 0.97) <= 0.02))
+    found.append(_fact(f"highest MCC of {draws} rotations, ρ = 0.9", "0.97", value, bool(abs(value - 0.97) <= 0.02)))
     value = METRICS["dci(gbt)"](*highest, seed=seed)
-    found.append(_fact("dci(gbt) of that rotation", "below 0.15", value, value < 0.15))
+    found.append(_fact("dci(gbt) of that rotation", "below 0.15", value, bool(value < 0.15)))
     return found
 
 

@@ -114,7 +114,7 @@ def _panel(
     axis.xaxis.tick_top()
     axis.set_yticks(np.arange(len(names) + 1) + 0.5, ["ideal", *names] if first else [], fontsize=8.5, color=INK)
     if first:
-        axis.get_yticklabels()[0].set_weight("bold")
+        axis.get_yticklabels()[0].set_fontweight("bold")
     axis.tick_params(length=0, pad=2)
     for spine in axis.spines.values():
         spine.set_visible(False)
@@ -187,7 +187,7 @@ def _foot(figure: Figure, width: float, height: float) -> None:
     axis = figure.add_axes((3.2 / width, 0.28 / height, 2.2 / width, 0.13 / height))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOURS), cax=axis, orientation="horizontal")
     bar.set_ticks([0, 1], labels=["chance", "best"], fontsize=8, color=INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axis.tick_params(length=0, pad=2)
     box = Rectangle((6.0 / width, 0.27 / height), 0.3 / width, 0.16 / height, fill=False, edgecolor=WRONG, lw=1.8)
     figure.add_artist(box)

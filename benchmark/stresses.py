@@ -32,7 +32,7 @@ class Source:
     n: int
     generator: np.random.Generator
 
-    def factors(self, correlation: float = 0.0) -> Columns:
+    def factors(self, correlation: int | float = 0.0) -> Columns:
         """(n, 5): normal with one correlation between every two; discrete ones are their quantiles' levels.
 
         z = √ρ c + √(1-ρ) e, c shared by all factors.
@@ -86,7 +86,7 @@ def standard(factors: Columns) -> Columns:
     return np.asarray((factors - factors.mean(axis=0)) / np.where(spread > 0, spread, 1))
 
 
-def givens(degrees: float) -> Float[np.ndarray, "5 5"]:
+def givens(degrees: int | float) -> Float[np.ndarray, "5 5"]:
     """A rotation by one angle in each of the planes (0, 1), (1, 2), ... (4, 0), one after the other."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     total = np.eye(K)
@@ -98,50 +98,50 @@ def givens(degrees: float) -> Float[np.ndarray, "5 5"]:
     return total
 
 
-def _noise(source: Source, _: float) -> tuple[Columns, Columns]:
+def _noise(source: Source, _: int | float) -> tuple[Columns, Columns]:
     return source.factors(), source.noise(K)
 
 
-def _perfect(source: Source, _: float) -> tuple[Columns, Columns]:
+def _perfect(source: Source, _: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return factors, standard(factors)
 
 
-def _rotated(source: Source, degrees: float) -> tuple[Columns, Columns]:
+def _rotated(source: Source, degrees: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return factors, standard(factors) @ (source.rotation() if degrees < 0 else givens(degrees))
 
 
-def _correlated(source: Source, correlation: float) -> tuple[Columns, Columns]:
+def _correlated(source: Source, correlation: int | float) -> tuple[Columns, Columns]:
     factors = source.factors(correlation)
     return factors, standard(factors)
 
 
-def _correlated_rotated(source: Source, correlation: float) -> tuple[Columns, Columns]:
+def _correlated_rotated(source: Source, correlation: int | float) -> tuple[Columns, Columns]:
     factors = source.factors(correlation)
     return factors, standard(factors) @ source.rotation()
 
 
-def _correlated_noise(source: Source, correlation: float) -> tuple[Columns, Columns]:
+def _correlated_noise(source: Source, correlation: int | float) -> tuple[Columns, Columns]:
     return source.factors(correlation), source.noise(K)
 
 
-def _redundant(source: Source, duplicates: float) -> tuple[Columns, Columns]:
+def _redundant(source: Source, duplicates: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return np.column_stack([factors, factors[:, : int(duplicates)]]), standard(factors)
 
 
-def _copies(source: Source, times: float) -> tuple[Columns, Columns]:
+def _copies(source: Source, times: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return factors, np.tile(standard(factors), int(times))
 
 
-def _noise_columns(source: Source, times: float) -> tuple[Columns, Columns]:
+def _noise_columns(source: Source, times: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return factors, np.column_stack([standard(factors), source.noise(K * (int(times) - 1))])
 
 
-def _dropped(source: Source, codes: float) -> tuple[Columns, Columns]:
+def _dropped(source: Source, codes: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return factors, standard(factors)[:, : int(codes)]
 
@@ -155,7 +155,7 @@ MAPS: Mapping[str, Callable[[Columns], Columns]] = {
 }
 
 
-def _bent(source: Source, which: float) -> tuple[Columns, Columns]:
+def _bent(source: Source, which: int | float) -> tuple[Columns, Columns]:
     factors = source.factors()
     return factors, list(MAPS.values())[int(which)](standard(factors))
 

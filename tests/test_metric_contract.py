@@ -130,7 +130,20 @@ def test_accepted_types_score_and_others_are_refused(name, each):
             declared(factors, mixed(factors), **given)
 
 
-@every
+# A flaw of these metrics, not of the code: noise can score as high as perfect codes (ratios of near-zero
+# information; a capacity curve that is flat from the start).
+BLIND_TO_NOISE = ("infom", "infom(neighbours=3,threshold=0.125)", "dci_explicitness(forest)")
+
+
+def judged(name: str) -> Any:
+    """A case of the test below, expected to fail for the metrics that cannot tell noise from perfect codes."""
+    case = marked(name)
+    reason = "its noise floor reaches the score of perfect codes"
+    more = [pytest.mark.xfail(reason=reason, strict=True)] if name in BLIND_TO_NOISE else []
+    return pytest.param(name, marks=[*case.marks, *more])
+
+
+@pytest.mark.parametrize("name", [judged(name) for name in NAMES])
 def test_perfect_codes_score_best(name):
     declared = METRICS[name]
     factors = make_factors(name, 600, 0)

@@ -111,7 +111,7 @@ def dci_explicitness(
     Example:
         >>> factors = np.random.default_rng(0).integers(0, 2, size=(300, 2)).astype(float)
         >>> print(f"{dci_explicitness(factors, factors, factor_types=['ordinal'] * 2):.2f}")
-        0.97
+        1.00
     """
     checked = check(factors, codes, factor_types, min_samples=12, factor_periods=factor_periods)
     n, d, k = checked.shape
