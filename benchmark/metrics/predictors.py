@@ -201,8 +201,10 @@ def _lasso(codes: Codes, target: Target, new: NewCodes, is_class: bool, scale: S
         with warnings.catch_warnings(record=True) as noted:
             warnings.simplefilter("always", ConvergenceWarning)
             folds = min(FOLDS, len(codes))
-            alpha = LassoCV(alphas=ALPHAS, cv=folds, tol=TOLERANCE, max_iter=5000).fit(codes, column).alpha_
-            model = Lasso(alpha=alpha).fit(codes, column)
+            alpha = (
+                LassoCV(alphas=ALPHAS, cv=folds, tol=TOLERANCE, max_iter=5000, random_state=0).fit(codes, column).alpha_
+            )
+            model = Lasso(alpha=alpha, random_state=0).fit(codes, column)
         caught += noted
         importance += np.abs(model.coef_)
         predictions.append(model.predict(rows))
