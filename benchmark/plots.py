@@ -75,7 +75,8 @@ def _stretch(axis: Axes) -> None:
     """Percent on an axis that shows the distance from 100 on a logarithmic scale: 99.4 and 99.9 are far apart."""
     low, high = axis.get_xlim()
     axis.set_xscale("function", functions=(_nines, lambda y: 100 - 10.0**-y))
-    ticks = [tick for tick in (0, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99) if low <= tick <= high]
+    marks = (0, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99)
+    ticks = [mark for mark in marks if low <= mark <= high]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=7, rotation=45)
     axis.set_xlim(max(low, 0), min(high, 99.995))
 
