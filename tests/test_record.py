@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,12 +120,10 @@ def _append(folder: Path, first: int) -> None:
 
 
 def test_concurrent_writers_lose_and_tear_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_append, args=(tmp_path, 25 * i)) for i in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(timeout=60)
+    code = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['_append'](pathlib.Path(sys.argv[2]), int(sys.argv[3]))"
+    words = [sys.executable, "-c", code, __file__, str(tmp_path)]
+    writers = [subprocess.Popen([*words, str(25 * i)]) for i in range(4)]
+    assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
     store = Store(tmp_path)
     assert sorted(record.specification.seed for record in store) == list(range(100))
     assert store.damaged == []
