@@ -120,7 +120,8 @@ def _append(folder: Path, first: int) -> None:
 
 
 def test_concurrent_writers_lose_and_tear_nothing(tmp_path: Path) -> None:
-    code = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['_append'](pathlib.Path(sys.argv[2]), int(sys.argv[3]))"
+    call = "runpy.run_path(sys.argv[1])['_append'](pathlib.Path(sys.argv[2]), int(sys.argv[3]))"
+    code = f"import pathlib, runpy, sys; {call}"
     words = [sys.executable, "-c", code, __file__, str(tmp_path)]
     writers = [subprocess.Popen([*words, str(25 * i)]) for i in range(4)]
     assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
