@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from unmix.record import Specification
 from unmix.sweep import Outcome
@@ -66,6 +67,5 @@ class Bars:
         if outcome.status == "ok":
             self.console.print(f"[green]done[/]      {label}")
         else:
-            self.console.print(
-                f"[yellow]{outcome.status}[/]  {label}: {outcome.message}", markup=outcome.status == "ok"
-            )
+            # A message is text from elsewhere: brackets in it are no markup.
+            self.console.print(Text.assemble((outcome.status, "yellow"), f"  {label}: {outcome.message}"))

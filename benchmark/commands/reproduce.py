@@ -54,7 +54,8 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
                 threads=known.threads,
                 device=known.device,
             )
-    show(table, known.profile, cells, [store], Path(known.output or store.folder / "tables"), console)
+    output = Path(known.output or store.folder / "tables")
+    show(table, known.profile, cells, [store], output, console, known.format)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
