@@ -6,6 +6,6 @@ if __name__ != "unmix.datasets":
         "If you meant Hugging Face's `datasets`, start Python outside of unmix's checkout."
     )
 
-from unmix.datasets import synthetic
+from unmix.datasets import dsprites, synthetic
 
-__all__ = ["synthetic"]
+__all__ = ["dsprites", "synthetic"]
