@@ -36,12 +36,13 @@ class Evaluation:
         return {**asdict(self), "metrics": list(self.metrics)}
 
 
-def encode(encoder: Encoder, observations: torch.Tensor, batch: int = 8192) -> np.ndarray:
-    """Codes (n, d) float32 of observations (n, *shape), in batches and without gradients.
+def encode(encoder: Encoder, observations: torch.Tensor, batch: int | None = None) -> np.ndarray:
+    """Codes (n, d) float32 of observations (n, *shape), without gradients, in batches: of 8192, images of 256.
 
     Raises:
         EncoderError: When the codes are not a finite matrix with one row an observation.
     """
+    batch = batch or (8192 if observations.ndim == 2 else 256)
     with torch.no_grad():
         codes = torch.cat([encoder(part) for part in torch.split(observations, batch)])
     if codes.ndim != 2 or len(codes) != len(observations):

@@ -54,6 +54,9 @@ def specify(
 ) -> Specification:
     """The full identity of a run: every field with its value, so that a changed default is a new run.
 
+    A field that is younger than committed records says in its metadata which value those imply ("implied"), and is
+    left out where it has it. It must be the field's default for ever: a contract test compares the two.
+
     Raises:
         UnknownNameError: A dataset, method or metric is not registered.
         ValueError: A field is unknown or its value refused.
@@ -62,14 +65,19 @@ def specify(
     evaluation = evaluation or Evaluation()
     for name in evaluation.metrics:
         METRICS[name]  # an unknown name must end the run before it trains
-    described = {"name": dataset["name"], **asdict(make_dataset(dataset, seed))}
+    described = {"name": dataset["name"], **_identity(make_dataset(dataset, seed))}
     described.pop("seed", None)
     return Specification(
         dataset=described,
-        method={"name": method["name"], **asdict(_plain_method(method))},
+        method={"name": method["name"], **_identity(_plain_method(method))},
         seed=seed,
         evaluation=evaluation.to_dict(),
     )
+
+
+def _identity(made: Any) -> dict[str, Any]:
+    implied = {f.name: f.metadata["implied"] for f in fields(made) if "implied" in f.metadata}
+    return {name: value for name, value in asdict(made).items() if name not in implied or value != implied[name]}
 
 
 def make_dataset(values: Mapping[str, Any], seed: int) -> Dataset:

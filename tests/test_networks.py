@@ -8,10 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from unmix.baselines.networks import Mlp, ModelSpace, encoder_for, project, start_linear
+from unmix.baselines.convolution import ConvEncoder, ResNetEncoder
+from unmix.baselines.networks import (
+    Mlp,
+    ModelSpace,
+    Network,
+    decoder_for,
+    encoder_for,
+    project,
+    start_linear,
+)
 from unmix.run import make_dataset
 from unmix.seeds import derived_generator
-from unmix.types import DeclinedError, Factor, Pair
+from unmix.types import Dataset, DeclinedError, Factor, Pair
 
 GENERATOR = derived_generator(0, "test")
 
@@ -112,6 +121,70 @@ class Images:
         raise NotImplementedError
 
 
-def test_images_have_no_encoder_yet() -> None:
-    with pytest.raises(DeclinedError, match=r"no encoder for observations of shape \(3, 64, 64\)"):
-        encoder_for(Images(), 10, generator=GENERATOR)
+def vectors() -> Dataset:
+    return make_dataset({"name": "synthetic", "n": 3, "pool": 100}, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolutions_are_the_papers(channels: int) -> None:
+    """Parameters of 32-32-64-64, 256, 20 in 4x4 kernels, with biases (Burgess et al. 2018, table 2's sizes)."""
+    encoder = encoder_for(Images((channels, 64, 64)), 20, generator=GENERATOR)
+    decoder = decoder_for(Images((channels, 64, 64)), 10, generator=GENERATOR)
+    widths = [(channels, 32), (32, 32), (32, 64), (64, 64), (64, 256)]
+    expected = sum(16 * a * b + b for a, b in widths) + 256 * 20 + 20
+    assert sum(p.numel() for p in encoder.parameters()) == expected
+    mirrored = sum(16 * a * b + a for a, b in widths) + 10 * 256 + 256
+    assert sum(p.numel() for p in decoder.parameters()) == mirrored
+    assert decoder(torch.randn(2, 10)).shape == (2, channels, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "kind"),
+    [
+        ((1, 64, 64), "auto", ConvEncoder),
+        ((3, 224, 224), "auto", ResNetEncoder),
+        ((3, 64, 64), "resnet18", ResNetEncoder),
+        ((1, 32, 32), "resnet50", ResNetEncoder),
+    ],
+)
+def test_images_choose_their_network(shape: tuple[int, ...], network: Network, kind: type[nn.Module]) -> None:
+    encoder = encoder_for(Images(shape), 7, generator=GENERATOR, network=network, start="linear").eval()
+    assert isinstance(encoder, kind)
+    with torch.no_grad():
+        assert encoder(torch.zeros(2, *shape, dtype=torch.uint8)).shape == (2, 7)
+
+
+def test_bytes_are_scaled_to_the_unit_interval() -> None:
+    encoder = encoder_for(Images(), 5, generator=GENERATOR, space="sphere")
+    images = torch.randint(256, (4, 3, 64, 64), generator=derived_generator(0, "bytes")).to(torch.uint8)
+    assert torch.equal(encoder(images), encoder(images.float() / 255))
+    torch.testing.assert_close(encoder(images).norm(dim=1), torch.ones(4))
+
+
+def test_encoder_and_decoder_do_not_share_their_draws() -> None:
+    def drawn(module: nn.Module) -> torch.Tensor:
+        largest = max(module.parameters(), key=torch.numel).flatten()
+        return largest / largest.abs().max()
+
+    encoder, decoder = encoder_for(Images(), 10, generator=GENERATOR), decoder_for(Images(), 10, generator=GENERATOR)
+    correlation = torch.corrcoef(torch.stack([drawn(encoder), drawn(decoder)]))[0, 1]
+    assert abs(correlation) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("made", "network", "reason"),
+    [
+        (Images((3, 32, 32)), "conv", r"shape \(3, 32, 32\), only for images \(channels, 64, 64\): take --network"),
+        (Images((5, 3, 8, 8)), "auto", r"no encoder auto for observations of shape \(5, 3, 8, 8\)"),
+        (vectors(), "conv", r"vectors have --network auto"),
+    ],
+)
+def test_observations_without_an_encoder_are_declined(made: Dataset, network: Network, reason: str) -> None:
+    with pytest.raises(DeclinedError, match=reason):
+        encoder_for(made, 10, generator=GENERATOR, network=network)
+
+
+@pytest.mark.parametrize("made", [Images((3, 32, 32)), vectors()])
+def test_observations_without_a_decoder_are_declined(made: Dataset) -> None:
+    with pytest.raises(DeclinedError, match="no convolutional decoder for observations of shape"):
+        decoder_for(made, 10, generator=GENERATOR)
