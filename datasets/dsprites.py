@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from unmix.datasets.grid import TRANSITIONS_HELP, OnGrid
@@ -55,5 +55,5 @@ class DSpritesProcedural(OnGrid):
     def shape(self) -> tuple[int, ...]:
         return (1, SIDE, SIDE)
 
-    def observe(self, factors: Float[Tensor, "n k"] | Int[Tensor, "n k"]) -> UInt8[Tensor, "n 1 64 64"]:
-        return draw(*self.check_levels(factors).T[1:])
+    def images(self, levels: Int[Tensor, "n k"]) -> UInt8[Tensor, "n 1 64 64"]:
+        return draw(*levels.T[1:])

@@ -72,7 +72,7 @@ class Grid:
 class OnGrid:
     """What datasets on a full grid of factors share; a subclass is a frozen dataclass.
 
-    It has a field `transitions`, the properties `factors` and `shape`, and `observe`. Factors of a sample are the
+    It has a field `transitions`, the properties `factors` and `shape`, and `images`. Factors of a sample are the
     indices of levels; images are uint8 until a network takes them. Nothing is drawn but by the generator that
     is given, and all of it on the generator's device.
     """
@@ -83,13 +83,17 @@ class OnGrid:
     def factors(self) -> tuple[Factor, ...]:
         raise NotImplementedError
 
+    def images(self, levels: Int[Tensor, "n k"]) -> UInt8[Tensor, "n channels height width"]:
+        """The images of levels that are known to be on the grid, on the levels' device."""
+        raise NotImplementedError
+
     def observe(self, factors: Float[Tensor, "n k"] | Int[Tensor, "n k"]) -> UInt8[Tensor, "n channels height width"]:
         """The images of given factors, on the factors' device.
 
         Raises:
-            ValueError: A level is outside of its factor's range.
+            ValueError: A level is outside of its factor's range; the message names both.
         """
-        raise NotImplementedError
+        return self.images(self.check_levels(factors))
 
     def check_levels(self, factors: Tensor) -> Int[Tensor, "n k"]:
         """Factors as level indices, or an error that names the factor and the level."""
@@ -114,7 +118,7 @@ class OnGrid:
     ) -> tuple[UInt8[Tensor, "n channels height width"], Float[Tensor, "n k"]]:
         """Draw factors uniformly: images and the indices of the levels."""
         levels = self.grid.sample(n, generator)
-        return self.observe(levels), levels.float()
+        return self.images(levels), levels.float()
 
     def factor_pairs(self, n: int, generator: torch.Generator) -> Pair:
         """The factors behind `sample_pairs` for the same state of the generator: which of them changed is seen here.
@@ -122,8 +126,7 @@ class OnGrid:
         Raises:
             DeclinedError: When `transitions` is "".
         """
-        anchor = self.grid.sample(n, generator)
-        return Pair(anchor.float(), self._transitions(anchor, generator).float())
+        return Pair(*(levels.float() for levels in self._level_pairs(n, generator)))
 
     def sample_pairs(self, n: int, generator: torch.Generator) -> Pair:
         """Draw z uniformly and z' by the transitions: their images, in one rendering.
@@ -131,8 +134,12 @@ class OnGrid:
         Raises:
             DeclinedError: When `transitions` is "".
         """
-        images = self.observe(torch.cat(self.factor_pairs(n, generator)))
+        images = self.images(torch.cat(self._level_pairs(n, generator)))
         return Pair(images[:n], images[n:])
+
+    def _level_pairs(self, n: int, generator: torch.Generator) -> Pair:
+        anchor = self.grid.sample(n, generator)
+        return Pair(anchor, self._transitions(anchor, generator))
 
     @cached_property
     def _transitions(self) -> Transitions:

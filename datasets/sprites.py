@@ -53,11 +53,12 @@ def draw(
     row = ((tables.first_line[y] + SIDE * torch.arange(len(y), device=y.device))[:, None] + line).flatten()
     images = torch.zeros(len(x) * SIDE, SIDE // 8, dtype=torch.int64, device=x.device)
     images.index_copy_(0, row, tables.stretch(tables.chords.index_select(0, chord), centre))
-    # Hearts are not convex: a few lines cut them more than once.
+    # Hearts are not convex: a few lines cut them more than once. Cuts have no pixel in common, so that adding joins.
     more = tables.more.index_select(0, chord)
     again = more.nonzero()[:, 0]
-    for cut in tables.cuts[more[again].long() - 1].unbind(1):
-        images[row[again]] |= tables.stretch(cut, centre[again])
+    cuts = tables.cuts.index_select(0, more[again] - 1)
+    pixels = tables.stretch(cuts.flatten(0, 1), centre[again].repeat_interleave(cuts.shape[1]))
+    images.index_add_(0, row[again], pixels.view(*cuts.shape[:2], SIDE // 8).sum(1))
     return images.view(torch.uint8).view(-1, 1, SIDE, SIDE)
 
 
@@ -105,7 +106,7 @@ def _tables(device: str) -> _Tables:
     rows = ((column >= first) & (column < last)).to(torch.uint8) * 255
     tables = _Tables(
         chords=chords[:, 0].float().contiguous(),
-        more=(several.cumsum(0) * several).to(torch.int16),
+        more=(several.cumsum(0) * several).int(),
         cuts=chords[several, 1:].float().contiguous(),
         first_line=first_line,
         first_height=STEPS * (first_line - SIDE // 4) - POSITIONS * y - LOWEST,
