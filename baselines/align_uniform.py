@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor
 
-from unmix.baselines.networks import ModelSpace, Precision, Start, encoder_for
+from unmix.baselines.networks import ModelSpace, Network, Precision, Start
+from unmix.baselines.pairs import train_on_pairs
 from unmix.baselines.pairwise import align_uniform
 from unmix.registry import METHODS
 from unmix.training import Recipe, Trainer
@@ -27,7 +28,8 @@ class AlignUniform:
     model_space: ModelSpace = field(default="unbounded", metadata={"help": "what the codes live in"})
     d: int = field(default=0, metadata={"help": "number of codes; 0: as many as factors"})
     precision: Precision = field(default="float32", metadata={"help": "of the encoder's matrix products"})
-    start: Start = field(default="linear", metadata={"help": "initial weights: PyTorch's default, or linear"})
+    start: Start = field(default="linear", metadata={"help": "initial weights: PyTorch's, or linear (for vectors)"})
+    network: Network = field(default="auto", metadata={"help": "of images; auto goes by size", "implied": "auto"})
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -39,19 +41,4 @@ class AlignUniform:
             raise ValueError(f"d is {self.d}: it must be at least 0")
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
-        encoder = encoder_for(
-            dataset,
-            self.d or len(dataset.factors),
-            generator=generator,
-            space=self.model_space,
-            precision=self.precision,
-            start=self.start,
-        ).to(trainer.device)
-
-        def loss(batch: int) -> Tensor:
-            pair = dataset.sample_pairs(batch, generator)
-            anchor, positive = encoder(torch.cat(pair)).chunk(2)
-            return align_uniform(anchor, positive, alpha=self.alpha, p=self.p)
-
-        trainer.minimise(encoder, loss, self.recipe, generator)
-        return encoder
+        return train_on_pairs(self, dataset, generator, trainer, partial(align_uniform, alpha=self.alpha, p=self.p))

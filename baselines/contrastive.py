@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from unmix.baselines.networks import ModelSpace, Precision, Start, encoder_for
+from unmix.baselines.networks import ModelSpace, Network, Precision, Start
+from unmix.baselines.pairs import train_on_pairs
 from unmix.baselines.pairwise import info_nce
 from unmix.registry import METHODS
 from unmix.training import Recipe, Trainer
@@ -37,7 +38,8 @@ class Contrastive:
     negatives: int = field(default=0, metadata={"help": "of each anchor; 0: all anchors of the batch"})
     d: int = field(default=0, metadata={"help": "number of codes; 0: as many as factors"})
     precision: Precision = field(default="float32", metadata={"help": "of the encoder's matrix products"})
-    start: Start = field(default="linear", metadata={"help": "initial weights: PyTorch's default, or linear"})
+    start: Start = field(default="linear", metadata={"help": "initial weights: PyTorch's, or linear (for vectors)"})
+    network: Network = field(default="auto", metadata={"help": "of images; auto goes by size", "implied": "auto"})
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -55,29 +57,14 @@ class Contrastive:
             )
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
-        encoder = encoder_for(
-            dataset,
-            self.d or len(dataset.factors),
-            generator=generator,
-            space=self.model_space,
-            precision=self.precision,
-            start=self.start,
-        ).to(trainer.device)
-
-        def loss(batch: int) -> Tensor:
-            pair = dataset.sample_pairs(batch, generator)
-            anchor, positive = encoder(torch.cat(pair)).chunk(2)
-            return info_nce(
-                anchor,
-                positive,
-                similarity=self.similarity,
-                p=self.p,
-                tau=self.tau,
-                alpha=self.alpha,
-                symmetric=self.symmetric,
-                self_negative=self.self_negative,
-                negatives=self.negatives or None,
-            )
-
-        trainer.minimise(encoder, loss, self.recipe, generator)
-        return encoder
+        loss = partial(
+            info_nce,
+            similarity=self.similarity,
+            p=self.p,
+            tau=self.tau,
+            alpha=self.alpha,
+            symmetric=self.symmetric,
+            self_negative=self.self_negative,
+            negatives=self.negatives or None,
+        )
+        return train_on_pairs(self, dataset, generator, trainer, loss)
