@@ -13,7 +13,18 @@ from unmix.factors import FACTOR_TYPES, Factor, FactorType
 if TYPE_CHECKING:
     from unmix.training import Trainer
 
-__all__ = ["FACTOR_TYPES", "Dataset", "DeclinedError", "Encoder", "Factor", "FactorType", "Method", "Pair"]
+__all__ = [
+    "FACTOR_TYPES",
+    "ConditionalDataset",
+    "Dataset",
+    "DeclinedError",
+    "Encoder",
+    "Factor",
+    "FactorType",
+    "Method",
+    "Pair",
+    "SegmentedDataset",
+]
 
 Encoder = Callable[[Tensor], Tensor]
 """Observations (n, *shape) -> codes (n, d)."""
@@ -57,6 +68,33 @@ class Dataset(Protocol):
         Raises:
             DeclinedError: When the dataset has no pairs.
         """
+        ...
+
+
+@runtime_checkable
+class ConditionalDataset(Dataset, Protocol):
+    """A dataset that can draw many positives of one anchor, whose factors are given."""
+
+    def sample_positives(self, factors: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw z' ~ p(z'|z) for the given z, (n, k): observations (n, *shape).
+
+        Raises:
+            DeclinedError: When the dataset has no pairs.
+        """
+        ...
+
+
+@runtime_checkable
+class SegmentedDataset(Dataset, Protocol):
+    """A dataset whose latents depend on an observed auxiliary variable u: the segment of a sequence, or a label."""
+
+    @property
+    def segments(self) -> int:
+        """Number of values that u has."""
+        ...
+
+    def sample_auxiliary(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw u uniformly and z ~ p(z|u): observations (n, *shape) and u (n,), int64 in [0, segments)."""
         ...
 
 

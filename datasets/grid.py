@@ -141,6 +141,17 @@ class OnGrid:
         anchor = self.grid.sample(n, generator)
         return Pair(anchor, self._transitions(anchor, generator))
 
+    def sample_positives(
+        self, factors: Float[Tensor, "n k"], generator: torch.Generator
+    ) -> UInt8[Tensor, "n channels height width"]:
+        """Draw z' by the transitions for the given z, indices of levels: images.
+
+        Raises:
+            DeclinedError: When `transitions` is "".
+            ValueError: A level is outside of its factor's range.
+        """
+        return self.observe(self._transitions(self.check_levels(factors), generator))
+
     @cached_property
     def _transitions(self) -> Transitions:
         if not self.transitions:

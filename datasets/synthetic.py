@@ -109,6 +109,17 @@ class Synthetic:
         """
         return Pair(*map(self.mixing_function, self.latent_pairs(n, generator)))
 
+    def sample_positives(
+        self, factors: Float[Tensor, "batch n"], generator: torch.Generator
+    ) -> Float[Tensor, "batch n"]:
+        """Draw z' ~ p(z'|z) for the given z: observations.
+
+        Raises:
+            DeclinedError: When the conditional is "".
+            ValueError: When the factors are not self.n.
+        """
+        return self.mixing_function(self._latents.sample_positive(factors, generator))
+
     def latent_pairs(self, n: int, generator: torch.Generator) -> Pair:
         """The latents behind `sample_pairs` for the same state of the generator.
 
