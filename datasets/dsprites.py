@@ -21,7 +21,7 @@ FACTORS = (
         "orientation",
         "periodic",
         ORIENTATIONS,
-        period=ORIENTATIONS - 1,
+        period=float(ORIENTATIONS - 1),
         range=(0.0, 2 * math.pi),
         unit="radians",
         symmetry="level 39 = level 0; a square repeats after 90 degrees, an ellipse after 180",
