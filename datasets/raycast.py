@@ -161,7 +161,7 @@ def mixed(
     neither the batch nor the device changes a byte.
     """
     total = colours.float().mT @ weights.flatten(2).float()
-    return (total / 255).round().clamp(max=255).to(torch.uint8).unflatten(2, weights.shape[2:])
+    return total.div_(255).round_().clamp_(max=255).to(torch.uint8).view(-1, 3, *weights.shape[2:])
 
 
 def unit(vector: Vector) -> Float[Tensor, "3"]:
@@ -189,10 +189,10 @@ def _quadric_ends(quadric: Vector, origin: Vectors, direction: Vectors) -> tuple
     square = _nonzero(dx * dx + dz * dz - c * dy * dy)
     half = x * dx + z * dz - (c * y + b / 2) * dy
     rest = x * x + z * z - (a + b * y + c * y * y)
-    inside = half * half - square * rest
-    root = inside.clamp(min=0).sqrt()
+    within = half * half - square * rest
+    root = within.clamp(min=0).sqrt()
     low, high = (-half - root) / square, (-half + root) / square
-    misses = inside <= 0
+    misses = within <= 0
     if c > 0:
         steep = square < 0
         low, high = (
@@ -205,5 +205,6 @@ def _quadric_ends(quadric: Vector, origin: Vectors, direction: Vectors) -> tuple
 def _quadric_shade(quadric: Vector, point: Vectors, light: Vectors) -> Tensor:
     _, b, c = quadric
     x, y, z = point
-    normal = torch.stack([x, -(c * y + b / 2), z])
-    return _dot(normal, light) / torch.linalg.vector_norm(normal, dim=0).clamp(min=1e-9)
+    up = -(c * y + b / 2)
+    length = (x * x + up * up + z * z).clamp(min=1e-18).sqrt()
+    return (x * light[0] + up * light[1] + z * light[2]) / length

@@ -36,7 +36,7 @@ LIGHT = (0.45, 0.75, 0.5)
 AMBIENT, SHADOW, GLOSS = 0.42, 0.6, 0.4
 SKY, WHITE = (178, 205, 232), (255, 255, 255)
 SAMPLES = 3  # by 3 in each pixel
-ROWS, COLUMNS = slice(8, 62), slice(6, 58)  # what no solid and no shadow on the floor reaches beyond, in pixels
+ROWS, COLUMNS = slice(10, 52), slice(2, 50)  # pixels; no solid and no shadow reaches beyond
 
 
 @DATASETS.register("shapes3d_procedural")
@@ -69,7 +69,8 @@ class Shapes3DProcedural(OnGrid):
 
     def images(self, levels: Int[Tensor, "n k"]) -> UInt8[Tensor, "n 3 64 64"]:
         scale, shape, orientation = levels[:, 3:].T
-        weights = _weights(str(levels.device))[(scale * len(SOLIDS) + shape) * ORIENTATIONS + orientation]
+        scene = (scale * len(SOLIDS) + shape) * ORIENTATIONS + orientation
+        weights = _weights(str(levels.device)).index_select(0, scene)
         fixed = torch.tensor([SKY, WHITE], dtype=torch.uint8, device=levels.device).expand(len(levels), 2, 3)
         palette = hues(HUES).to(levels.device)
         return mixed(weights, torch.cat([palette[levels[:, :3]], fixed], dim=1))
@@ -102,7 +103,7 @@ class Room:
         point = self.origin + self.distance * self.direction
         shadow = cast(parts, point - lift, light, light)[0].isfinite()
         behind = torch.where(solid, 0.0, torch.where(shadow, SHADOW, 1.0))
-        gloss = GLOSS * shade**24
+        gloss = GLOSS * ((shade - 0.85) / 0.15).clamp(min=0).square()
         body = torch.where(solid, AMBIENT + (1 - AMBIENT) * shade, 0.0) * (1 - gloss)
         return _packed(self.floor * behind, self.wall * behind, body, self.sky * ~solid, gloss)
 
