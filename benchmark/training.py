@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from unmix.types import Encoder
 
-Loss = Callable[[int], Tensor]
+Terms = dict[str, Tensor]
+"""What is minimised under "loss", and other scalars that the learning curve shows beside it."""
+Loss = Callable[[int], Tensor | Terms]
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -72,12 +74,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """A point of the learning curve: steps done, training seconds so far, mean loss since the last, scores."""
+    """A point of the learning curve: steps, training seconds so far, scores; loss and terms, means since the last."""
 
     step: int
     seconds: float
     loss: float
     scores: dict[str, float]
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -91,6 +94,8 @@ class Trainer:
         points: Number of points of the learning curve.
         probe: Scores of the encoder so far, on its own samples; None for none.
         report: Called with each point, for progress bars.
+        steps: Done so far; a loss that changes with time reads it.
+        seconds: Of training, without the probe.
     """
 
     device: str = "cpu"
@@ -115,7 +120,8 @@ class Trainer:
 
         Args:
             module: All that is trained.
-            loss: Batch size -> scalar; draws its randomness from `generator`.
+            loss: Batch size -> scalar, or a scalar "loss" and named terms of it to log; draws its randomness from
+                `generator`.
             recipe: Steps, batch, optimiser and schedule.
             generator: Its state is part of the checkpoint.
             encoder: What the probe scores; the module by default.
@@ -146,7 +152,7 @@ class _Loop:
                 group["initial_lr"] = group["lr"]
         self.step = 0
         self.seconds = 0.0
-        self.recent: list[Tensor] = []  # losses since the last point, on the device: reading each would wait
+        self.recent: list[Terms] = []  # since the last point, on the device: reading each would wait
 
     def run(self) -> None:
         self._resume()
@@ -174,22 +180,25 @@ class _Loop:
         trainer.steps, trainer.seconds = self.step, self.seconds
 
     def _advance(self) -> None:
+        self.trainer.steps = self.step
         rate = self.recipe.rate(self.step)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * rate
         value = self.loss(self.recipe.batch)
-        value.backward()  # type: ignore[no-untyped-call]
+        terms = value if isinstance(value, dict) else {"loss": value}
+        terms["loss"].backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:
             optimiser.step()
-        self.recent.append(value.detach())
+        self.recent.append({name: term.detach() for name, term in terms.items()})
         self.step += 1
 
     def _refuse_divergence(self) -> None:
-        finite = torch.stack([value.isfinite() for value in self.recent[-64:]]) if self.recent else torch.ones(1)
+        recent = [terms["loss"] for terms in self.recent[-64:]]
+        finite = torch.stack(recent).isfinite() if recent else torch.ones(1)
         if not bool(finite.all()):
             first = self.step - len(finite) + int((~finite).nonzero()[0]) + 1
             kept = self.trainer.checkpoint
@@ -204,9 +213,9 @@ class _Loop:
             with torch.no_grad():
                 scores = trainer.probe(self.encoder)
             self.module.train()
-        loss = torch.stack(self.recent).mean().item()
+        terms = {name: torch.stack([terms[name] for terms in self.recent]).mean().item() for name in self.recent[0]}
         self.recent = []
-        trainer.curve.append(Progress(self.step, self.seconds, loss, scores))
+        trainer.curve.append(Progress(self.step, self.seconds, terms.pop("loss"), scores, terms))
         if trainer.report is not None:
             trainer.report(trainer.curve[-1], self.recipe.steps)
 
