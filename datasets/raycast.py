@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 Vectors = Float[Tensor, "3 ..."]
@@ -33,11 +33,10 @@ class Solid:
     def hit(self, origin: Vectors, direction: Vectors, light: Vectors) -> tuple[Tensor, Tensor]:
         """Where rays enter, in units of their direction (infinite where they miss), and <normal, light> there."""
         if self.quadric is None:
-            enter, leave, shade = -math.inf, math.inf, torch.zeros(())
+            entered, left, shade = torch.tensor(-math.inf), torch.tensor(math.inf), torch.tensor(0.0)
         else:
-            enter, leave = _quadric_ends(self.quadric, origin, direction)
-            shade = _quadric_shade(self.quadric, origin + enter * direction, light)
-        entered, left = torch.as_tensor(enter), torch.as_tensor(leave)
+            entered, left = _quadric_ends(self.quadric, origin, direction)
+            shade = _quadric_shade(self.quadric, origin + entered * direction, light)
         for normal, low, high in self.slabs:
             along = _nonzero(_dot(normal, direction))
             at = _dot(normal, origin)
@@ -51,7 +50,7 @@ class Solid:
 
 def cast(
     parts: Sequence[Solid], origin: Vectors, direction: Vectors, light: Vectors
-) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+) -> tuple[Float[Tensor, "*rays"], Float[Tensor, "*rays"]]:
     """The nearest entry into any of the parts (infinite where all are missed), and <normal, light> there."""
     nearest, shade = parts[0].hit(origin, direction, light)
     for part in parts[1:]:
@@ -131,7 +130,8 @@ class Camera:
     def screen(self, samples: int) -> Float[Tensor, " pixels*samples"]:
         """Of each row or column of sample points, its place on the plane at distance 1."""
         points = self.size * samples
-        return ((torch.arange(points) + 0.5) * (2 / points) - 1) * self.tangent
+        middle: Tensor = (torch.arange(points) + 0.5) * (2 / points) - 1
+        return middle * self.tangent
 
     def directions(self, samples: int = 1) -> Float[Tensor, "3 rows columns"]:
         """Of the rays through samples x samples points of each pixel, 1 long along the view."""
@@ -142,8 +142,8 @@ class Camera:
 
 def pooled(values: Float[Tensor, "... rows columns"], samples: int) -> Float[Tensor, "... height width"]:
     """Means over the sample points of each pixel."""
-    grid = values.unflatten(-1, (-1, samples)).unflatten(-3, (-1, samples))
-    return grid.mean((-3, -1))
+    *leading, rows, columns = values.shape
+    return values.view(*leading, rows // samples, samples, columns // samples, samples).mean((-3, -1))
 
 
 def hues(levels: int) -> UInt8[Tensor, "{levels} 3"]:
@@ -164,14 +164,13 @@ def mixed(
     return total.div_(255).round_().clamp_(max=255).to(torch.uint8).view(-1, 3, *weights.shape[2:])
 
 
-def unit(vector: Vector) -> Float[Tensor, "3"]:
+def unit(vector: Vector) -> Vectors:
     """The direction of a vector, of length 1."""
-    direction = torch.tensor(vector)
-    return direction / direction.norm()
+    return torch.tensor(vector) / math.hypot(*vector)
 
 
-def _dot(a: Vectors | Vector, b: Vectors) -> Tensor:
-    return sum((a[i] * b[i] for i in range(3) if not (isinstance(a, tuple) and a[i] == 0)), torch.zeros(()))
+def _dot(normal: Vector, vectors: Vectors) -> Tensor:
+    return sum((n * v for n, v in zip(normal, vectors, strict=True) if n != 0), torch.tensor(0.0))
 
 
 def _nonzero(x: Tensor) -> Tensor:
@@ -206,5 +205,5 @@ def _quadric_shade(quadric: Vector, point: Vectors, light: Vectors) -> Tensor:
     _, b, c = quadric
     x, y, z = point
     up = -(c * y + b / 2)
-    length = (x * x + up * up + z * z).clamp(min=1e-18).sqrt()
-    return (x * light[0] + up * light[1] + z * light[2]) / length
+    along: Tensor = x * light[0] + up * light[1] + z * light[2]
+    return along / (x * x + up * up + z * z).clamp(min=1e-18).sqrt()

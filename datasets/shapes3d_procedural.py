@@ -89,9 +89,9 @@ class Room:
 
     def crop(self, rows: slice, columns: slice) -> Room:
         """A part of the image, given in pixels."""
-        part = (..., *(slice(cut.start * SAMPLES, cut.stop * SAMPLES) for cut in (rows, columns)))
+        down, right = (slice(cut.start * SAMPLES, cut.stop * SAMPLES) for cut in (rows, columns))
         seen = (self.direction, self.distance, self.floor, self.wall, self.sky)
-        return Room(self.origin, *(values[part].contiguous() for values in seen))
+        return Room(self.origin, *(values[..., down, right].contiguous() for values in seen))
 
     def with_solid(self, parts: Sequence[Solid], height: float) -> UInt8[Tensor, "15 5 height width"]:
         """Weights of floor, wall, object, sky and white with a solid whose middle is at `height`."""
