@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ PairLoss = Callable[[Tensor, Tensor], Tensor]
 """Codes h(x) and h(x') of a batch of pairs, both (B, d) -> a scalar."""
 
 
+@runtime_checkable
 class Encoding(Protocol):
     """The fields of a method that say which encoder it trains, and how."""
 
