@@ -29,7 +29,7 @@ Report = Callable[[Progress, int], None]
 
 
 def build(kind: Any, values: Mapping[str, Any], name: str) -> Any:
-    """Make a dataclass from plain values; nested dataclasses from nested mappings.
+    """Make a dataclass from plain values; nested dataclasses from nested mappings, on top of the default there.
 
     Raises:
         ValueError: When a field is unknown, with the close ones, or a value is refused by the class.
@@ -43,7 +43,7 @@ def build(kind: Any, values: Mapping[str, Any], name: str) -> Any:
     made = dict(values)
     for key, value in values.items():
         if is_dataclass(hints[key]) and isinstance(value, Mapping):
-            made[key] = build(hints[key], value, f"{name}.{key}")
+            made[key] = build(hints[key], {**asdict(getattr(kind(), key)), **value}, f"{name}.{key}")
         elif isinstance(value, list):  # JSON has no tuples, and frozen dataclasses no lists
             made[key] = tuple(value)
     return kind(**made)
