@@ -69,13 +69,13 @@ class Mpi3dProcedural(OnGrid):
     def images(self, levels: Int[Tensor, "n k"]) -> UInt8[Tensor, "n 3 64 64"]:
         colour, shape, size, camera, strip, *axes = levels.T
         still = _still(str(levels.device))
-        view = View(*(table[camera] for table in (still.position, still.camera)))
+        view = View(still.position[camera], still.camera[camera])
         arm = _arm(*axes)
-        behind, metal = _rod(arm, view, still.floor[camera])
+        behind, metal = _rod(arm, view, still.floor.index_select(0, camera))
         covered, shade = _solid(arm, view, shape, torch.tensor(SIZES, device=levels.device)[size])
         behind, metal = behind * (1 - covered), metal * (1 - covered)
         paint = torch.tensor(OBJECT_COLOURS, dtype=torch.float32, device=levels.device)[colour]
-        scene = still.pictures[camera * len(STRIP_COLOURS) + strip] * behind[:, None]
+        scene = still.pictures.index_select(0, camera * len(STRIP_COLOURS) + strip) * behind[:, None]
         for channel, value in enumerate(METAL):
             scene[:, channel] += metal * value + shade * paint[:, channel, None, None]
         return scene.round_().clamp_(0, 255).to(torch.uint8)
@@ -121,7 +121,7 @@ def _rod(
 ) -> tuple[Float[Tensor, "n 64 64"], Float[Tensor, "n 64 64"]]:
     """How much is left of what is behind the arm, its shadow taken off, and how bright its metal is."""
     x, z = (floor - arm.tip[:, ::2, None, None]).unbind(1)
-    left = 1 - SHADOW * (1.25 - (x * x + z * z) * 5).clamp(0, 1)
+    left = 1 - SHADOW * (1.25 - (x * x + z * z) * 5).clamp_(0, 1)
     (start, thick), (tip, thin) = (view.project(p) for p in (torch.zeros_like(arm.tip) + _shoulder(arm), arm.tip))
     pixel = torch.arange(64, device=tip.device) + 0.5
     x, y = pixel - start[:, 0, None], pixel - start[:, 1, None]
@@ -153,15 +153,15 @@ def _solid(
     place = (torch.arange(WINDOW * SAMPLES, device=size.device) + 0.5) / SAMPLES
     x, y = ((corner[:, axis, None] + place - 32) * (TANGENT / 32) for axis in (0, 1))
     # Everything in the frame of the solid, where it stands upright with its size 1.
-    right, down, forward = ((arm.axes * view.axes[:, row, None]).sum(-1).T[..., None, None] for row in range(3))
-    direction = forward + right * x[:, None] + down * y[..., None]
-    origin = (arm.axes * (view.position - arm.tip)[:, None]).sum(-1).T[..., None, None]
-    light = (arm.axes * unit(LIGHT).to(size.device)).sum(-1).T[..., None, None]
+    right, down, forward = ((arm.axes * view.axes[:, row, None]).sum(-1) / size[:, None] for row in range(3))
+    origin = (arm.axes * (view.position - arm.tip)[:, None]).sum(-1) / size[:, None]
+    light = (arm.axes * unit(LIGHT).to(size.device)).sum(-1)
     drawn = torch.zeros(2, len(shape), WINDOW, WINDOW, device=size.device)
     for index, solid in enumerate(SOLIDS.values()):
         rows = (shape == index).nonzero()[:, 0]
-        scale = size[rows, None, None]
-        at, shade = cast([solid], origin[:, rows] / scale, direction[:, rows] / scale, light[:, rows])
+        start, sun, ahead, across, along = (v[rows].T[..., None, None] for v in (origin, light, forward, right, down))
+        direction = ahead + across * x[rows, None] + along * y[rows, :, None]
+        at, shade = cast([solid], start, direction, sun)
         seen = at.isfinite()
         bright = torch.where(seen, AMBIENT + (1 - AMBIENT) * shade.clamp(min=0), 0.0)
         drawn[:, rows] = pooled(torch.stack([seen.float(), bright]), SAMPLES)

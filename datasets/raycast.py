@@ -38,12 +38,11 @@ class Solid:
             entered, left = _quadric_ends(self.quadric, origin, direction)
             shade = _quadric_shade(self.quadric, origin + entered * direction, light)
         for normal, low, high in self.slabs:
-            along = _nonzero(_dot(normal, direction))
-            at = _dot(normal, origin)
-            first, last = (low - at) / along, (high - at) / along
+            pace = 1 / _nonzero(_dot(normal, direction))
+            at, facing = _dot(normal, origin), _dot(normal, light)
+            first, last = (low - at) * pace, (high - at) * pace
             begin = torch.minimum(first, last)
-            facing = -along.sign() * _dot(normal, light)
-            shade = torch.where(begin > entered, facing, shade)
+            shade = torch.where(begin > entered, torch.where(pace < 0, facing, -facing), shade)
             entered, left = torch.maximum(entered, begin), torch.minimum(left, torch.maximum(first, last))
         return torch.where((entered < left) & (entered > 0), entered, math.inf), shade
 
@@ -130,8 +129,8 @@ class Camera:
     def screen(self, samples: int) -> Float[Tensor, " pixels*samples"]:
         """Of each row or column of sample points, its place on the plane at distance 1."""
         points = self.size * samples
-        middle: Tensor = (torch.arange(points) + 0.5) * (2 / points) - 1
-        return middle * self.tangent
+        edge = self.tangent * (1 - 1 / points)
+        return torch.linspace(-edge, edge, points)
 
     def directions(self, samples: int = 1) -> Float[Tensor, "3 rows columns"]:
         """Of the rays through samples x samples points of each pixel, 1 long along the view."""
@@ -142,8 +141,9 @@ class Camera:
 
 def pooled(values: Float[Tensor, "... rows columns"], samples: int) -> Float[Tensor, "... height width"]:
     """Means over the sample points of each pixel."""
-    *leading, rows, columns = values.shape
-    return values.view(*leading, rows // samples, samples, columns // samples, samples).mean((-3, -1))
+    lines = sum((values[..., row::samples, :] for row in range(samples)), torch.tensor(0.0))
+    total: Tensor = sum((lines[..., column::samples] for column in range(samples)), torch.tensor(0.0))
+    return total / samples**2
 
 
 def hues(levels: int) -> UInt8[Tensor, "{levels} 3"]:
@@ -205,5 +205,5 @@ def _quadric_shade(quadric: Vector, point: Vectors, light: Vectors) -> Tensor:
     _, b, c = quadric
     x, y, z = point
     up = -(c * y + b / 2)
-    along: Tensor = x * light[0] + up * light[1] + z * light[2]
-    return along / (x * x + up * up + z * z).clamp(min=1e-18).sqrt()
+    length = (x * x + up * up + z * z).clamp(min=1e-18).sqrt()
+    return torch.div(x * light[0] + up * light[1] + z * light[2], length)
