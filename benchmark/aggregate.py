@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+Statistic = Literal["mean", "median"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and sample standard deviation over runs; std is None for a single run."""
+    """Centre and spread of the scores of one task's runs.
 
-    mean: float
-    std: float | None
+    Attributes:
+        value: Mean, or median.
+        spread: Sample standard deviation, or median absolute deviation; None for a single run.
+        runs: How many.
+    """
+
+    value: float
+    spread: float | None
     runs: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if self.std is not None else "")
+        return f"{self:.2f}"
+
+    def __format__(self, form: str) -> str:
+        return format(self.value, form) + (f" ± {self.spread:{form}}" if self.spread is not None else "")
 
 
-def summarise(values: Sequence[float]) -> Summary:
-    """Summary of the scores of one task's runs.
+def summarise(values: Sequence[float], statistic: Statistic = "mean") -> Summary:
+    """Summary of the scores of one task's runs, as the paper in question summarises.
 
     >>> print(summarise([99.0, 99.5, 100.0]))
+    99.50 ± 0.50
+    >>> print(summarise([10.0, 99.5, 100.0], "median"))
     99.50 ± 0.50
 
     Raises:
@@ -32,7 +46,12 @@ def summarise(values: Sequence[float]) -> Summary:
     array = np.asarray(values, dtype=float)
     if array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"cannot summarise {array.tolist()}: give at least one finite score")
-    return Summary(float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None, array.size)
+    if statistic == "median":
+        centre = float(np.median(array))
+        spread = float(np.median(np.abs(array - centre)))
+    else:
+        centre, spread = float(array.mean()), float(array.std(ddof=min(1, array.size - 1)))
+    return Summary(centre, spread if array.size > 1 else None, array.size)
 
 
 def seconds_to(curve: Sequence[tuple[float, float]], score: float) -> float | None:

@@ -40,26 +40,28 @@ def table_figure(
 ) -> None:
     """A panel for each column of a published table: the paper's value and ours, a line a row."""
     ours = summaries(table, cells, records)
-    columns = table.content["columns"]
-    rows = table.published["rows"]
+    columns, rows = table.columns, table.rows
+    width = 3.6 if len(columns) <= 3 else 2.0
     figure, axes = plt.subplots(
-        1, len(columns), figsize=(3.6 * len(columns) + 3.4, 0.36 * len(rows) + 1.6), sharey=True, squeeze=False
+        1, len(columns), figsize=(width * len(columns) + 3.4, 0.36 * len(rows) + 1.6), sharey=True, squeeze=False
     )
     for axis, column in zip(axes[0], columns, strict=True):
-        for row in range(len(rows)):
-            theirs, mine = table.cell(row, column["name"]), ours.get((row, column["name"]))
-            axis.errorbar(
-                theirs.value, row - 0.14, xerr=theirs.spread, fmt="D", color=PAPER, ms=5, capsize=2, label="paper"
-            )
+        shown = []
+        for number, row in enumerate(rows):
+            theirs, mine = row.published.get(column["name"]), ours.get((number, column["name"]))
+            if theirs is not None:
+                _point(axis, theirs.value, theirs.spread, number - 0.14, "D", PAPER, "paper")
             if mine is not None:
-                axis.errorbar(mine.mean, row + 0.14, xerr=mine.std, fmt="o", color=OURS, ms=5, capsize=2, label="ours")
-        if table.content["scale"] == 100:
+                _point(axis, mine.value, mine.spread, number + 0.14, "o", OURS, "ours")
+            shown += [number.value for number in (theirs, mine) if number is not None]
+        if table.content["scale"] == 100 and shown and min(shown) > 50:
             _stretch(axis)
         axis.set_title(column["title"], fontsize=10)
-        axis.set_xlabel(table.published["metric"], fontsize=8)
+        if len(columns) <= 3:
+            axis.set_xlabel(table.published["metric"], fontsize=8)
         axis.grid(axis="x", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    labels = [f"{i + 1}  {' | '.join(str(part) for part in row[:5])}" for i, row in enumerate(rows)]
+    labels = [f"{number}  {' | '.join(row.labels)}" for number, row in enumerate(rows, start=1)]
     axes[0][0].set_yticks(range(len(rows)), labels, fontsize=7)
     axes[0][0].invert_yaxis()
     handles = {
@@ -69,6 +71,10 @@ def table_figure(
     settings = table.profile(profile)
     figure.suptitle(f"{table.name}, profile {profile}: {settings['title']}", fontsize=10, x=0.02, ha="left")
     save(figure, path)
+
+
+def _point(axis: Axes, value: float, spread: float | None, height: float, marker: str, colour: str, label: str) -> None:
+    axis.errorbar(value, height, xerr=spread, fmt=marker, color=colour, ms=5, capsize=2, label=label)
 
 
 def _stretch(axis: Axes) -> None:

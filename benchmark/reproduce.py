@@ -13,10 +13,13 @@ from unmix.aggregate import Summary, summarise
 from unmix.evaluation import Evaluation
 from unmix.record import Record, Specification
 from unmix.results import FOLDER
-from unmix.run import build, specify
+from unmix.run import ICA, build, specify
 from unmix.tables import Table
 
 Cell = tuple[int, str]  # row, column
+
+
+EVERY = "*"  # the key of a run that gives all columns of its row
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,21 @@ class Published:
 
     value: float
     spread: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: what it says, what it runs, and the paper's numbers.
+
+    Args:
+        labels: One a label column.
+        runs: Column, or "*" for all columns -> {"dataset": ..., "method": ...}.
+        published: Column -> the paper's number; empty for a row of our own.
+    """
+
+    labels: tuple[str, ...]
+    runs: Mapping[str, Mapping[str, Any]]
+    published: Mapping[str, Published]
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,27 @@ class Preset:
     def profiles(self) -> list[str]:
         return list(self.content["profiles"])
 
+    @property
+    def digits(self) -> int:
+        """After the decimal point, as the paper prints."""
+        return int(self.content.get("digits", 2))
+
+    @property
+    def columns(self) -> list[dict[str, str]]:
+        """Columns of numbers: name in the paper's table, title, and the registered metric."""
+        return [{"metric": self.content.get("metric", ""), **column} for column in self.content["columns"]]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The paper's rows, then our own (`extra`): floors, ceilings and methods that it does not have."""
+        places = {name: place for place, name in enumerate(self.published["columns"])}
+        rows = []
+        for runs, printed in zip(self.content["rows"], self.published["rows"], strict=True):
+            numbers = {column["name"]: Published(*printed[places[column["name"]]]) for column in self.columns}
+            labels = tuple(str(printed[places[label["name"]]]) for label in self.content["labels"])
+            rows.append(Row(labels, runs, numbers))
+        return rows + [Row(tuple(own["labels"]), own["runs"], {}) for own in self.content.get("extra", [])]
+
     def profile(self, name: str) -> Mapping[str, Any]:
         """Settings of a profile.
 
@@ -62,19 +101,19 @@ class Preset:
         seeds = settings["seeds"] if seeds is None else seeds
         evaluation = build(Evaluation, settings.get("evaluation", {}), "evaluation")
         cells = {}
-        for row, columns in enumerate(self.content["rows"]):
-            for column, run in columns.items():
-                dataset = {**run["dataset"], **settings["dataset"]}
-                name = run["method"]["name"]
-                own = settings.get("rows", {}).get(str(row + 1), {})
-                method = {**run["method"], **settings["methods"].get(name, {}), **own.get(name, {})}
-                cells[row, column] = [specify(dataset, method, seed, evaluation) for seed in seeds]
+        for number, row in enumerate(self.rows):
+            shared: dict[str, list[Specification]] = {}
+            for column in [each["name"] for each in self.columns]:
+                key = column if column in row.runs else EVERY
+                if key in row.runs and key not in shared:
+                    run, own = row.runs[key], settings.get("rows", {}).get(str(number + 1), {})
+                    name = run["method"]["name"].removesuffix(ICA)
+                    dataset = {**run["dataset"], **settings["dataset"]}
+                    method = {**run["method"], **settings["methods"].get(name, {}), **own.get(name, {})}
+                    shared[key] = [specify(dataset, method, seed, evaluation) for seed in seeds]
+                if key in shared:
+                    cells[number, column] = shared[key]
         return cells
-
-    def cell(self, row: int, column: str) -> Published:
-        """The paper's value."""
-        value, spread = self.published["rows"][row][self.published["columns"].index(column)]
-        return Published(value, spread)
 
 
 def presets() -> list[str]:
@@ -101,50 +140,71 @@ def preset(name: str) -> Preset:
 def summaries(
     table: Preset, cells: Mapping[Cell, Sequence[Specification]], records: Mapping[str, Record]
 ) -> dict[Cell, Summary]:
-    """Cell -> mean and spread of its recorded runs, in the table's unit; cells without a record are left out."""
-    metric, scale = table.content["metric"], table.content["scale"]
+    """Cell -> centre and spread of its recorded runs, in the table's unit; cells without a record are left out."""
+    metrics = {column["name"]: column["metric"] for column in table.columns}
     found = {
-        cell: [scale * records[s.key].scores[metric]["value"] for s in runs if s.key in records]
-        for cell, runs in cells.items()
+        (row, column): [
+            table.content["scale"] * records[s.key].scores[metrics[column]]["value"] for s in runs if s.key in records
+        ]
+        for (row, column), runs in cells.items()
     }
-    return {cell: summarise(values) for cell, values in found.items() if values}
+    statistic = table.content.get("statistic", "mean")
+    return {cell: summarise(values, statistic) for cell, values in found.items() if values}
 
 
 def beside(
-    table: Preset, profile: str, cells: Mapping[Cell, Sequence[Specification]], records: Mapping[str, Record]
+    table: Preset,
+    profile: str,
+    cells: Mapping[Cell, Sequence[Specification]],
+    records: Mapping[str, Record],
+    declined: Mapping[str, str] | None = None,
 ) -> Table:
-    """Our mean ± std beside the paper's, the difference marked.
+    """Ours beside the paper's, the difference marked.
 
-    ≈ within the paper's printed spread (at least 0.01), ▲ above it, ▼ below it; — not run yet.
+    ≈ within the paper's printed spread (at least 0.01), ▲ above it, ▼ below it; — not run yet. Up to three columns
+    of numbers have the paper's in a column of their own, more have it in brackets.
+
+    Args:
+        table: The published table.
+        profile: Of the runs.
+        cells: Their specifications.
+        records: By key.
+        declined: Key -> reason, of runs whose method has no meaning on the dataset.
     """
-    settings = table.profile(profile)
+    settings, declined = table.profile(profile), declined or {}
     ours = summaries(table, cells, records)
-    columns = table.content["columns"]
-    header = ["#", "z in", "p(z)", "p(z'|z)", "codes in", "model"]
-    for column in columns:
-        header += [column["title"], "paper"]
-    rows = []
-    for row, published in enumerate(table.published["rows"]):
-        cells_of_row = [str(row + 1), *map(str, published[:5])]
-        for column in columns:
-            theirs = table.cell(row, column["name"])
-            mine = ours.get((row, column["name"]))
-            cells_of_row += [f"{mine} {mark(mine, theirs)}" if mine else "—", _published(theirs)]
-        rows.append(tuple(cells_of_row))
+    apart = len(table.columns) <= 3
+    header = ["#", *(label["title"] for label in table.content["labels"])]
+    for column in table.columns:
+        header += [column["title"], "paper"] if apart else [column["title"]]
+    rows, reasons = [], []
+    for number, row in enumerate(table.rows):
+        texts = [str(number + 1), *row.labels]
+        for column in table.columns:
+            cell = (number, column["name"])
+            refused = {declined[s.key] for s in cells.get(cell, []) if s.key in declined}
+            reasons += [f"Row {number + 1} declined: {reason}" for reason in refused]
+            mine = "declined" if refused else _ours(ours.get(cell), row.published.get(column["name"]), table.digits)
+            theirs = _published(row.published.get(column["name"]), table.digits)
+            texts += [mine, theirs] if apart else [f"{mine} ({theirs})" if theirs else mine]
+        rows.append(tuple(texts))
     runs = max((summary.runs for summary in ours.values()), default=0)
+    data = sorted({s.dataset["name"] for runs_of_cell in cells.values() for s in runs_of_cell})
+    ours_is = f"{table.content.get('statistic', 'mean')} of {runs} runs" if runs > 1 else f"{runs} run"
     notes = (
-        f"Ours: {table.published['metric']}; {runs} run{'s' if runs != 1 else ''} a cell; "
-        f"the paper's: {table.published['statistic']} of {table.published['runs']}.",
+        f"Ours: {table.published['metric']}, on {' and '.join(data)}; {ours_is} a cell; "
+        f"the paper's{'' if apart else ' (in brackets)'}: {table.published['statistic']} of {table.published['runs']}.",
         "≈ within the paper's spread, ▲ above, ▼ below, — not run.",
         *settings["notes"],
+        *dict.fromkeys(reasons),
     )
     title = f"{table.name}, {table.published['title']}, profile {profile}: {settings['title']}"
     return Table(title, tuple(header), tuple(rows), notes)
 
 
 def mark(ours: Summary, theirs: Published) -> str:
-    """≈, ▲ or ▼: our mean against the paper's printed value and spread."""
-    difference = round(ours.mean - theirs.value, 2)
+    """≈, ▲ or ▼: our value against the paper's printed value and spread."""
+    difference = round(ours.value - theirs.value, 2)
     if math.isnan(difference):
         return "?"
     if abs(difference) <= max(theirs.spread or 0.0, 0.01):
@@ -152,5 +212,13 @@ def mark(ours: Summary, theirs: Published) -> str:
     return "▲" if difference > 0 else "▼"
 
 
-def _published(value: Published) -> str:
-    return f"{value.value:.2f}" + (f" ± {value.spread:.2f}" if value.spread is not None else "")
+def _ours(ours: Summary | None, theirs: Published | None, digits: int) -> str:
+    if ours is None:
+        return "—"
+    return f"{ours:.{digits}f}" + (f" {mark(ours, theirs)}" if theirs else "")
+
+
+def _published(value: Published | None, digits: int) -> str:
+    if value is None:
+        return ""
+    return f"{value.value:.{digits}f}" + (f" ± {value.spread:.{digits}f}" if value.spread is not None else "")

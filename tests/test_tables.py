@@ -61,9 +61,10 @@ def test_latex_leaves_no_special_character() -> None:
     assert not set(body) & set("±≈κ²")
 
 
-def test_summary_is_mean_and_sample_std() -> None:
+def test_summary_is_mean_and_sample_std_or_median_and_absolute_deviation() -> None:
     assert summarise([1.0, 3.0]) == Summary(2.0, 2**0.5, 2)
     assert summarise([1.0]) == Summary(1.0, None, 1)
+    assert summarise([1.0, 2.0, 9.0], "median") == Summary(2.0, 1.0, 3)
     for empty_or_nan in ([], [1.0, float("nan")]):
         with pytest.raises(ValueError, match="at least one finite score"):
             summarise(empty_or_nan)
@@ -90,7 +91,7 @@ class TestPreset:
         columns = {column["name"] for column in table.content["columns"]}
         for profile in table.profiles:
             cells = table.specifications(profile, seeds=[0])
-            assert {cell[0] for cell in cells} == set(range(len(table.published["rows"])))
+            assert {cell[0] for cell in cells} == set(range(len(table.rows)))
             assert {cell[1] for cell in cells} == columns
 
     def test_published_numbers_are_those_of_the_shared_data(self, name: str) -> None:
@@ -149,10 +150,11 @@ def test_beside_shows_what_is_recorded_and_marks_the_rest() -> None:
         scores = {"r2(in_sample)": {"value": value, "n": 1, "d": 1, "k": 1, "warnings": []}}
         records[run.key] = Record(run, scores, 1, 1.0, [], 1, {}, "", {}, "")
     (summary,) = summaries(table, cells, records).values()
-    assert (summary.mean, summary.runs) == (pytest.approx(98.5), 2)
+    assert (summary.value, summary.runs) == (pytest.approx(98.5), 2)
     result = beside(table, "quick", cells, records)
     assert result.rows[1][-2:] == ("98.50 ± 0.71 ▼", "99.52 ± 0.02")
     assert result.rows[0][-2] == "—"
     assert "profile quick" in result.title
+    assert "on synthetic" in result.notes[0]
     for render in FORMATS.values():
         assert "98.50" in render(result)

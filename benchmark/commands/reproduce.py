@@ -55,7 +55,8 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
                 device=known.device,
             )
     output = Path(known.output or store.folder / "tables")
-    show(table, known.profile, cells, [store], output, console, known.format)
+    declined = {outcome.specification.key: outcome.message for outcome in outcomes if outcome.status == "declined"}
+    show(table, known.profile, cells, [store], output, console, known.format, declined)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 

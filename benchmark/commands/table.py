@@ -63,8 +63,9 @@ def show(
     output: Path,
     console: Console,
     form: str = "markdown",
+    declined: Mapping[str, str] | None = None,
 ) -> None:
-    """Print the table, and write it in every format with its figure."""
+    """Print the table, and write it in every format with its figure; `declined` is key -> reason."""
     from unmix.plots import table_figure
     from unmix.record import merged
     from unmix.reproduce import beside
@@ -74,7 +75,7 @@ def show(
     for store in stores:
         for sentence in store.damaged:
             console.print(f"[yellow]damaged[/] {sentence}", soft_wrap=True)
-    result = beside(table, profile, cells, records)
+    result = beside(table, profile, cells, records, declined)
     print(FORMATS[form](result))
     output.mkdir(parents=True, exist_ok=True)
     stem = f"{table.name.replace('/', '_')}_{profile}"
