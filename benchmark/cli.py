@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from unmix import __version__
-from unmix.commands import audit, list_, parity, plot, reproduce, run, score, table
+from unmix.commands import audit, data, list_, parity, plot, reproduce, run, score, table
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +34,7 @@ def parser() -> Parser:
     )
     main.add_argument("--version", action="version", version=f"unmix {__version__}")
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for module in (list_, run, reproduce, table, plot, score, audit, parity):
+    for module in (list_, run, reproduce, table, plot, score, audit, parity, data):
         module.add(commands)
     return main
 

@@ -6,6 +6,28 @@ if __name__ != "unmix.datasets":
         "If you meant Hugging Face's `datasets`, start Python outside of unmix's checkout."
     )
 
-from unmix.datasets import dsprites, synthetic
+from unmix.datasets import (
+    cars3d,
+    causal3dident,
+    dsprites,
+    kitti_masks,
+    mpi3d,
+    natural_sprites,
+    shapes3d,
+    smallnorb,
+    synthetic,
+    threedident_files,
+)
 
-__all__ = ["dsprites", "synthetic"]
+__all__ = [
+    "cars3d",
+    "causal3dident",
+    "dsprites",
+    "kitti_masks",
+    "mpi3d",
+    "natural_sprites",
+    "shapes3d",
+    "smallnorb",
+    "synthetic",
+    "threedident_files",
+]

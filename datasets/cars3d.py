@@ -19,7 +19,7 @@ from unmix.registry import DATASETS
 
 FACTORS = (
     Factor("elevation", "ordinal", 4),
-    Factor("azimuth", "periodic", 24, period=24, range=(0.0, 345.0), unit="degrees"),
+    Factor("azimuth", "periodic", 24, period=24.0, range=(0.0, 345.0), unit="degrees"),
     Factor("object", "categorical", 183),
 )
 

@@ -46,7 +46,7 @@ class KittiMasks(Published):
         return (
             Factor("y", "continuous", range=(0.0, SIDE - 1.0), unit="pixels from the top"),
             Factor("x", "continuous", range=(0.0, SIDE - 1.0), unit="pixels from the left"),
-            Factor("area", "continuous", range=(1.0, SIDE**2), unit="pixels"),
+            Factor("area", "continuous", range=(1.0, float(SIDE**2)), unit="pixels"),
         )
 
     @property

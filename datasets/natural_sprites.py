@@ -32,7 +32,7 @@ ANGLE = Factor(
     "angle",
     "periodic",
     ANGLES,
-    period=ANGLES,
+    period=float(ANGLES),
     range=(0.0, 360.0 * (ANGLES - 1) / ANGLES),
     unit="degrees",
     symmetry="square, star_4 and spoke_4 repeat after 90 degrees, triangle after 120",

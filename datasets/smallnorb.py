@@ -34,7 +34,7 @@ INSTANCES = {"train": (4, 6, 7, 8, 9), "test": (0, 1, 2, 3, 5), "all": tuple(ran
 CATEGORY = Factor("category", "categorical", 5, labels=("animal", "human", "plane", "truck", "car"))
 VIEW = (
     Factor("elevation", "ordinal", 9, range=(30.0, 70.0), unit="degrees"),
-    Factor("azimuth", "periodic", 18, period=18, range=(0.0, 340.0), unit="degrees"),
+    Factor("azimuth", "periodic", 18, period=18.0, range=(0.0, 340.0), unit="degrees"),
     Factor("lighting", "ordinal", 6),
 )
 

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    table = Table(Column("name", no_wrap=True), "what it is", box=None, pad_edge=False)
+    table = Table(Column("name", no_wrap=True), Column("what it is", overflow="fold"), box=None, pad_edge=False)
     if known.kind == "tables":
         from unmix.reproduce import preset, presets
 
@@ -60,4 +60,16 @@ def _described(item: Any, verbose: bool) -> str:
         for field in fields(item):
             default = f" = {field.default!r}" if field.default is not MISSING else ""
             text += f"\n  {field.name}{default}  {field.metadata.get('help', '')}".rstrip()
+        text += _factors_and_files(item)
+    return text
+
+
+def _factors_and_files(item: Any) -> str:
+    """Of a dataset as it is by default: a line for each factor, and whether its files are here."""
+    if not hasattr(item, "factors") or not hasattr(item, "sample"):
+        return ""
+    dataset = item()
+    text = "".join(f"\n  factor {factor.describe()}" for factor in dataset.factors)
+    if hasattr(dataset, "missing"):
+        text += f"\n  {dataset.missing() or 'its files are here'}"
     return text
