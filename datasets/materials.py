@@ -65,3 +65,9 @@ def cone(cos: Any) -> Any:
     """The spotlight's share at an angle from its axis: a smooth step at the edge."""
     t = smaller(larger((cos - SPOT_COS) / SPOT_BLEND, 0.0), 1.0)
     return t * t * (3 - 2 * t)
+
+
+def srgb(linear: Any) -> Any:
+    """Linear light in [0, 1] -> sRGB in [0, 1]."""
+    dark = linear <= 0.0031308
+    return dark * 12.92 * linear + (1 - dark * 1) * (1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,35 +1,53 @@
-"""The renderer's `numba` backend: one picture a call, compiled, without the interpreter's lock."""
+"""The renderer's `numba` backend: compiled, a picture after the other, without the interpreter's lock."""
 
 from __future__ import annotations
 
-import math
+import hashlib
+import inspect
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import floor, sqrt
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit
-from numba.extending import register_jitable
+from jaxtyping import UInt8
+from numba.extending import overload
+from numpy import ndarray
 
+from unmix.datasets import materials
 from unmix.datasets import scene as s
-from unmix.datasets.materials import (
-    INNER_IOR,
-    OUTER_IOR,
-    SPOT_BLEND,
-    SPOT_COS,
-    cone,
-    fresnel,
-    larger,
-    reflect,
-    smaller,
-    smith,
-)
+from unmix.datasets.materials import INNER_IOR, OUTER_IOR, SPOT_BLEND, SPOT_COS, cone, fresnel, reflect, smith, srgb
+from unmix.datasets.scene import BEYOND, BIAS, COARSE, EDGE, FAR, FINE, NEAR, SUB, TOO_CLOSE
+from unmix.datasets.teapot import teapot
 
-SUB = 64  # a sample's side in the integers that vertices are rounded to: coverage is exact
-FAR = -1e30
-_compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
-_shading: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
-for _formula in (smaller, larger, fresnel, smith, reflect, cone):
-    register_jitable(fastmath=True)(_formula)
+Array = Any  # inside of compiled functions: float64, but for the integers u, v, triangles, ids and masks
+
+
+def _folder() -> Path:
+    """Where compiled functions are kept. Numba watches a function's own file only, not the formulas and constants."""
+    sources = (Path(module.__file__).read_bytes() for module in (materials, s) if module.__file__)
+    return Path.home() / ".cache" / "unmix" / f"compiled-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
+
+
+def _compiled(function: Callable[..., Any], fastmath: bool = False) -> Any:
+    # Type checkers of the tests wrap functions: what is compiled is what they wrap.
+    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fastmath)(inspect.unwrap(function))
+
+
+def _shading(function: Callable[..., Any]) -> Any:
+    return _compiled(function, fastmath=True)
+
+
+def _callable(formula: Callable[..., Any]) -> None:
+    """Let compiled functions call a formula."""
+    overload(formula, jit_options={"fastmath": True}, strict=False)(lambda *_: inspect.unwrap(formula))
+
+
+_before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_folder())
+for _formula in (materials.smaller, materials.larger, fresnel, smith, reflect, cone, srgb):
+    _callable(_formula)
 
 
 @_compiled
@@ -39,11 +57,11 @@ def project(matrix, vertices, u, v, k):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
         q = matrix[3, 0] * x + matrix[3, 1] * y + matrix[3, 2] * z + matrix[3, 3]
-        if w > 1e-2:
+        if w > NEAR:
             a = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]) / w * SUB
             b = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]) / w * SUB
-            u[i] = np.int64(math.floor(min(max(a, -1e8), 1e8) + 0.5))
-            v[i] = np.int64(math.floor(min(max(b, -1e8), 1e8) + 0.5))
+            u[i] = np.int64(floor(min(max(a, -BEYOND), BEYOND) + 0.5))
+            v[i] = np.int64(floor(min(max(b, -BEYOND), BEYOND) + 0.5))
             k[i] = q / w
         else:
             k[i] = FAR
@@ -68,6 +86,12 @@ def edges(u, v, a, b, c, side):
 
 
 @_compiled
+def threshold(x, y):
+    """Least value of an edge's function inside: of two triangles that share the edge, one owns the samples on it."""
+    return 0 if y < 0 or (y == 0 and x > 0) else 1
+
+
+@_compiled
 def depth(u, v, k, triangles, facing, keys, ids):
     """The nearest triangle at each sample (ids; -1: none) and its interpolated k (keys: larger is nearer).
 
@@ -85,9 +109,7 @@ def depth(u, v, k, triangles, facing, keys, ids):
             b, c = c, b
             area = -area
         left, right, top, bottom, wa, wb, wc, ax, ay, bx, by, cx, cy = edges(u, v, a, b, c, side)
-        ia = 0 if ay < 0 or (ay == 0 and ax > 0) else 1
-        ib = 0 if by < 0 or (by == 0 and bx > 0) else 1
-        ic = 0 if cy < 0 or (cy == 0 and cx > 0) else 1
+        ia, ib, ic = threshold(ax, ay), threshold(bx, by), threshold(cx, cy)
         for y in range(top, bottom + 1):
             ea, eb, ec = wa, wb, wc
             for x in range(left, right + 1):
@@ -114,10 +136,11 @@ def cover(u, v, k, triangles, bit, masks):
         if area <= 0 or min(k[a], k[b], k[c]) <= 0:
             continue
         left, right, top, bottom, wa, wb, wc, ax, ay, bx, by, cx, cy = edges(u, v, a, b, c, side)
+        ia, ib, ic = threshold(ax, ay), threshold(bx, by), threshold(cx, cy)
         for y in range(top, bottom + 1):
             ea, eb, ec = wa, wb, wc
             for x in range(left, right + 1):
-                if ea >= 0 and eb >= 0 and ec >= 0:
+                if ea >= ia and eb >= ib and ec >= ic:
                     masks[y, x] |= bit
                 ea -= ay * SUB
                 eb -= by * SUB
@@ -131,7 +154,7 @@ def cover(u, v, k, triangles, bit, masks):
 def seen(keys, matrix, x, y, z):
     """Share of light that a shadow map lets through to a point: of the four texels around it."""
     w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
-    if w < 1e-2:
+    if w < NEAR:
         return 1.0
     u = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]) / w - 0.5
     v = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]) / w - 0.5
@@ -165,17 +188,17 @@ def shade_ground(ground, masks, spot, axis, points, colours, canvas):
             a, b = g[8] * lamp + g[10] * sun, g[9] * lamp + g[11] * sun
             lx, ly, lz = spot[0] - g[0], spot[1] - g[1], spot[2] - s.GROUND
             d2 = lx * lx + ly * ly + lz * lz
-            d = math.sqrt(d2)
+            d = sqrt(d2)
             cos = -(lx * axis[0] + ly * axis[1] + lz * axis[2]) / d
             share = 0.0
-            if cos > SPOT_COS + SPOT_BLEND + 0.02:
+            if cos > SPOT_COS + SPOT_BLEND + EDGE:
                 share = 1 - count(mask & bits) / 16
-            elif cos > SPOT_COS - 0.02:
+            elif cos > SPOT_COS - EDGE:
                 for j in range(s.SPOT_SHADOWS):
                     if not (mask >> np.uint64(j)) & np.uint64(1):
                         px, py, pz = points[j, 0] - g[0], points[j, 1] - g[1], points[j, 2] - s.GROUND
                         along = -(px * axis[0] + py * axis[1] + pz * axis[2])
-                        share += cone(along / math.sqrt(px * px + py * py + pz * pz)) / s.SPOT_SHADOWS
+                        share += cone(along / sqrt(px * px + py * py + pz * pz)) / s.SPOT_SHADOWS
             p, q = 0.0, 0.0
             if share > 0:
                 vl = (lx * g[2] + ly * g[3] + lz * g[4]) / d
@@ -187,17 +210,17 @@ def shade_ground(ground, masks, spot, axis, points, colours, canvas):
 
 
 @_shading
-def shade_pot(x, y, z, nx, ny, nz, maps, keys, spot, axis, points, lamp, colours, bias, out):
+def shade_pot(x, y, z, nx, ny, nz, maps, keys, spot, axis, points, lamp, colours, out):
     """Linear RGB of a point of the pot with a normal: the sum over the points of each light."""
     vx, vy, vz = s.CAMERA[0] - x, s.CAMERA[1] - y, s.CAMERA[2] - z
-    d = math.sqrt(vx * vx + vy * vy + vz * vz)
+    d = sqrt(vx * vx + vy * vy + vz * vz)
     vx, vy, vz = vx / d, vy / d, vz / d
     nv = max(nx * vx + ny * vy + nz * vz, 1e-3)
     inner, outer, masking = fresnel(nv, INNER_IOR), fresnel(nv, OUTER_IOR), smith(nv)
-    ox, oy, oz = x + bias * nx, y + bias * ny, z + bias * nz
+    ox, oy, oz = x + BIAS * nx, y + BIAS * ny, z + BIAS * nz
     a, b, p, q = 0.0, 0.0, 0.0, 0.0
     lx, ly, lz = spot[0] - x, spot[1] - y, spot[2] - z
-    d = math.sqrt(lx * lx + ly * ly + lz * lz)
+    d = sqrt(lx * lx + ly * ly + lz * lz)
     nl = (nx * lx + ny * ly + nz * lz) / d
     if nl > 0 and -(lx * axis[0] + ly * axis[1] + lz * axis[2]) / d > SPOT_COS - 0.05:
         share = 0.0
@@ -205,7 +228,7 @@ def shade_pot(x, y, z, nx, ny, nz, maps, keys, spot, axis, points, lamp, colours
             i = j * (s.SPOT_SHADOWS // s.SPOT_MAPS)
             px, py, pz = points[i, 0] - x, points[i, 1] - y, points[i, 2] - z
             along = -(px * axis[0] + py * axis[1] + pz * axis[2])
-            fading = cone(along / math.sqrt(px * px + py * py + pz * pz))
+            fading = cone(along / sqrt(px * px + py * py + pz * pz))
             if fading > 0:
                 share += fading * seen(keys[j], maps[j], ox, oy, oz)
         if share > 0:
@@ -214,13 +237,13 @@ def shade_pot(x, y, z, nx, ny, nz, maps, keys, spot, axis, points, lamp, colours
             p, q = p * share, q * share
     for j in range(s.LAMP_MAPS):
         lx, ly, lz = lamp[j, 0] - x, lamp[j, 1] - y, lamp[j, 2] - z
-        d = math.sqrt(lx * lx + ly * ly + lz * lz)
+        d = sqrt(lx * lx + ly * ly + lz * lz)
         nl = (nx * lx + ny * ly + nz * lz) / d
         if nl > 0 and lz > 0:
             share = seen(keys[s.SPOT_MAPS + j], maps[s.SPOT_MAPS + j], ox, oy, oz)
             if share > 0:
                 f, g = reflect(nl, nv, (vx * lx + vy * ly + vz * lz) / d, inner, outer, masking)
-                share *= s.LAMP_RADIANCE * s.LAMP_SIDE**2 / s.LAMP_MAPS * lz / max(d * d * d, 0.01)
+                share *= s.LAMP_RADIANCE * s.LAMP_SIDE**2 / s.LAMP_MAPS * lz / max(d * d * d, TOO_CLOSE)
                 a, b = a + f * share, b + g * share
     if nz > 0:
         share = 0.0
@@ -254,17 +277,17 @@ def blur(canvas, weights, image):
             for c in range(3):
                 total = 0.0
                 for i in range(taps):
-                    total += weights[i] * canvas[y, x * s.COARSE + i, c]
+                    total += weights[i] * canvas[y, x * COARSE + i, c]
                 row[x, c] = total
-        for p in range(max((y - taps) // s.COARSE + 1, 0), min(y // s.COARSE + 1, size)):
-            weight = weights[y - p * s.COARSE]
+        for p in range(max((y - taps) // COARSE + 1, 0), min(y // COARSE + 1, size)):
+            weight = weights[y - p * COARSE]
             for x in range(size):
                 for c in range(3):
                     image[p, x, c] += weight * row[x, c]
 
 
 @_shading
-def add_pot(u, v, k, vertices, normals, triangles, ids, canvas, weights, image, lights, bias):
+def add_pot(u, v, k, vertices, normals, triangles, ids, canvas, weights, image, lights):
     """Put the pot's samples in front of the ground's, through the pixel filter."""
     maps, keys, spot, axis, points, lamp, colours = lights
     size, taps = image.shape[0], len(weights)
@@ -285,57 +308,75 @@ def add_pot(u, v, k, vertices, normals, triangles, ids, canvas, weights, image, 
                 wa, wb, wc = wa / total, wb / total, wc / total
                 p = wa * vertices[a] + wb * vertices[b] + wc * vertices[c]
                 n = wa * normals[a] + wb * normals[b] + wc * normals[c]
-                n /= math.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
+                n /= sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
                 shade_pot(
-                    p[0], p[1], p[2], n[0], n[1], n[2], maps, keys, spot, axis, points, lamp, colours, bias, rgb
+                    p[0], p[1], p[2], n[0], n[1], n[2], maps, keys, spot, axis, points, lamp, colours, rgb
                 )
-            behind = canvas[y // (s.FINE // s.COARSE), x // (s.FINE // s.COARSE)]
-            for i in range(max((y - taps) // s.FINE + 1, 0), min(y // s.FINE + 1, size)):
-                for j in range(max((x - taps) // s.FINE + 1, 0), min(x // s.FINE + 1, size)):
-                    weight = weights[y - i * s.FINE] * weights[x - j * s.FINE]
+            behind = canvas[y // (FINE // COARSE), x // (FINE // COARSE)]
+            for i in range(max((y - taps) // FINE + 1, 0), min(y // FINE + 1, size)):
+                for j in range(max((x - taps) // FINE + 1, 0), min(x // FINE + 1, size)):
+                    weight = weights[y - i * FINE] * weights[x - j * FINE]
                     for c3 in range(3):
                         image[i, j, c3] += weight * (rgb[c3] - behind[c3])
 
 
 @_compiled
-def draw(rotation, position, spot, points, shadows, maps, colours, fine, coarse, camera, ground, lamp, filters, bias, out):
-    """One picture: linear RGB (size, size, 3)."""
-    vertices = fine[0] @ rotation.T + position
-    normals = fine[1] @ rotation.T
-    casters = coarse[0] @ rotation.T + position
+def picture(scene, meshes, tables, image, out):
+    """One picture: `image` (size, size, 3) is room for linear RGB, `out` (3, size, size) takes the bytes."""
+    rotation, position, spot, points, shadows, maps, colours = scene
+    (places, directions, triangles), (caster, caster_triangles) = meshes
+    camera, ground, lamp, fine, coarse, side = tables
+    vertices, normals = places @ rotation.T + position, directions @ rotation.T
+    casters = caster @ rotation.T + position
     axis = position - spot
-    axis /= math.sqrt(axis[0] ** 2 + axis[1] ** 2 + axis[2] ** 2)
+    axis /= sqrt(axis[0] ** 2 + axis[1] ** 2 + axis[2] ** 2)
     u, v, k = np.empty(len(vertices), np.int64), np.empty(len(vertices), np.int64), np.empty(len(vertices))
     masks = np.zeros(ground.shape[:2], np.uint64)
     for j in range(len(shadows)):
         project(shadows[j], casters, u, v, k)
-        cover(u, v, k, coarse[2], np.uint64(1) << np.uint64(j), masks)
-    side = filters[2]
-    keys = np.full((len(maps), side, side), FAR)
-    ids = np.empty((side, side), np.int32)
+        cover(u, v, k, caster_triangles, np.uint64(1) << np.uint64(j), masks)
+    keys, ids = np.full((len(maps), side, side), FAR), np.empty((side, side), np.int32)
     for j in range(len(maps)):
         project(maps[j], casters, u, v, k)
-        depth(u, v, k, coarse[2], 0, keys[j], ids)
+        depth(u, v, k, caster_triangles, 0, keys[j], ids)
     canvas = np.empty((*ground.shape[:2], 3))
     shade_ground(ground, masks, spot, axis, points, colours, canvas)
-    blur(canvas, filters[1], out)
-    fineside = ground.shape[0] * (s.FINE // s.COARSE)
-    nearest = np.full((fineside, fineside), FAR)
-    ids = np.full((fineside, fineside), -1, np.int32)
+    blur(canvas, coarse, image)
+    across = ground.shape[0] * (FINE // COARSE)
+    nearest, ids = np.full((across, across), FAR), np.full((across, across), -1, np.int32)
     project(camera, vertices, u, v, k)
-    depth(u, v, k, fine[2], 1, nearest, ids)
+    depth(u, v, k, triangles, 1, nearest, ids)
     lights = (maps, keys, spot, axis, points, lamp, colours)
-    add_pot(u, v, k, vertices, normals, fine[2], ids, canvas, filters[0], out, lights, bias)
+    add_pot(u, v, k, vertices, normals, triangles, ids, canvas, fine, image, lights)
+    for c in range(3):
+        for y in range(image.shape[0]):
+            for x in range(image.shape[0]):
+                out[c, y, x] = np.uint8(255 * srgb(min(max(image[y, x, c], 0.0), 1.0)) + 0.5)
 
 
-def test_render(sc, size, n, bias=0.05, coarse=5, threads=1):
-    from unmix.datasets.teapot import teapot
-    f, c = teapot(10), teapot(coarse)
-    fm, cm = (f.vertices, f.normals, f.triangles), (c.vertices, c.triangles.astype(np.int64), c.triangles)
-    gr = s.ground(size)
-    out = np.empty((n, size, size, 3))
-    def one(i):
-        draw(sc.rotation[i], sc.position[i], sc.spot[i], sc.spot_points[i], sc.shadows[i], sc.maps[i], sc.colours[i],
-          fm, cm, s.camera_matrix(size, s.FINE), gr, s.lamp_points(s.LAMP_MAPS), (s.pixel_filter(s.FINE), s.pixel_filter(s.COARSE), s.texels(size)), bias, out[i])
-    with ThreadPoolExecutor(threads) as ex: list(ex.map(one, range(n)))
+numba.config.CACHE_DIR = _before
+
+
+def draw(scene: s.Scene, size: int, threads: int = 1) -> UInt8[ndarray, "n 3 size size"]:
+    """The scene's pictures. Each is drawn by itself: bytes do not depend on the batch, nor on the threads."""
+    fine, caster = teapot(), teapot(s.CASTER)
+    meshes = (fine.vertices, fine.normals, fine.triangles), (caster.vertices, caster.triangles)
+    tables = (
+        s.camera_matrix(size, FINE),
+        s.ground(size),
+        s.lamp_points(s.LAMP_MAPS),
+        s.pixel_filter(FINE),
+        s.pixel_filter(COARSE),
+        s.texels(size),
+    )
+    pictures = list(zip(*scene, strict=True))
+    out = np.empty((len(pictures), 3, size, size), np.uint8)
+
+    def work(first: int) -> None:
+        image = np.empty((size, size, 3))
+        for i in range(first, len(pictures), threads):
+            picture(pictures[i], meshes, tables, image, out[i])
+
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(work, range(threads)))
     return out

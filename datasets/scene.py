@@ -7,9 +7,8 @@ The original has no bounces and no ambient light: a picture is three lights, see
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -36,10 +35,17 @@ SPOT_MAPS, LAMP_MAPS, SUN_MAPS = 8, 4, 4  # points of each light that throw shad
 SHADOWS = SPOT_SHADOWS + LAMP_SHADOWS + SUN_SHADOWS
 MAPS = SPOT_MAPS + LAMP_MAPS + SUN_MAPS
 FINE, COARSE = 4, 2  # samples a pixel and axis: of the pot, of the ground
+CASTER = 6  # tessellation of the pot that throws shadows
+BIAS = 0.01  # how far above its surface a point of the pot looks for shadows
+EDGE = 0.02  # more than the cosines by which the points of the spotlight's disc differ, seen from the ground
+TOO_CLOSE = 0.01  # cubed distance to the lamp below which it gets no brighter
+
+# Of the renderers: vertices are rounded to 1 / SUB of a sample, so that what a triangle covers is exact arithmetic.
+SUB, BEYOND = 64, 1e8
+NEAR, FAR = 1e-2, -1e30  # w of the nearest vertex that is drawn, and the key of what is not
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
+class Scene(NamedTuple):
     """n pictures' worth of numbers, all of them float64.
 
     A 4 x 4 matrix maps a world point to (u w, v w, w, k): u and v are samples from the top left corner of a canvas,
@@ -66,7 +72,7 @@ class Scene:
 
 def texels(size: int) -> int:
     """Side of a shadow map, for images of `size` pixels."""
-    return max(64, size)
+    return 3 * size // 2
 
 
 def units(latents: Float64[ndarray, "n 10"], mode: Mode) -> Float64[ndarray, "n 10"]:
