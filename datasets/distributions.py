@@ -209,6 +209,69 @@ class VonMisesFisher:
         return (n - 1) / (2 * self.kappa + math.hypot(2 * self.kappa, n - 1))
 
 
+@dataclass(frozen=True)
+class Anisotropic:
+    r"""The normal distribution around a point of the sphere, of variance 1 / weight_i in coordinate i, on the sphere.
+
+    Drawn in R^n; draws whose length is within 0.1 of 1 are projected, the others drawn again (Rusak et al. 2024 and
+    its code). That is close to the density proportional to exp(-(z - centre)^T W (z - centre) / 2) on the sphere.
+
+    The weights are spread evenly from `low` to `high` over the n coordinates, or take `levels` such values, each in
+    as many neighbouring coordinates: levels=2 is the paper's two blocks.
+
+    Args:
+        low: Weight of the first coordinate, above 0.
+        high: Of the last.
+        levels: Number of different weights; 0 for n.
+
+    Raises:
+        ValueError: When a weight is not a finite number above 0, or levels is negative.
+    """
+
+    low: float
+    high: float
+    levels: int = 0
+
+    def __post_init__(self) -> None:
+        _positive("anisotropic's low", self.low)
+        _positive("anisotropic's high", self.high)
+        if self.levels < 0:
+            raise ValueError(f"anisotropic's levels must be at least 0, got {self.levels}")
+
+    def check(self, space: Space) -> None:
+        if not isinstance(space, Sphere):
+            raise DeclinedError(
+                f"anisotropic is a distribution on the sphere, and has no meaning on {space}; "
+                "choose a product such as normal(0.05) x normal(0.2) there"
+            )
+        if min(self.low, self.high) < space.n / 2:
+            raise DeclinedError(
+                f"a weight of {min(self.low, self.high):g} is so small that hardly a draw falls near {space}: "
+                f"take at least {space.n / 2:g}, or uniform"
+            )
+
+    def weights(self, n: int) -> Float[Tensor, " n"]:
+        """Of the n coordinates."""
+        levels = self.levels or n
+        spread = torch.linspace(self.low, self.high, levels, dtype=torch.float64)
+        return spread[torch.arange(n) * levels // n]
+
+    def around(
+        self, space: Space, centre: Float[Tensor, "batch n"], generator: torch.Generator
+    ) -> Float[Tensor, "batch n"]:
+        self.check(space)
+        assert isinstance(space, Sphere)
+        stds = self.weights(space.n).rsqrt().to(centre.device)
+        drawn = torch.empty_like(centre)
+        pending = torch.arange(len(centre), device=centre.device)
+        while len(pending):
+            proposal = centre[pending] + stds * _standard_normal(torch.Size((len(pending), space.n)), generator)
+            accepted = (torch.linalg.vector_norm(proposal, dim=1) - 1).abs() < 0.1
+            drawn[pending[accepted]] = space.project(proposal[accepted])
+            pending = pending[~accepted]
+        return drawn
+
+
 def normal(std: float) -> GeneralizedNormal:
     """The normal distribution with standard deviation `std` in every coordinate."""
     _positive("normal's std", std)

@@ -3,8 +3,8 @@
 The texts that name them:
 
     spaces          box | box(low=-1, high=1) | sphere | unbounded; products, with each n: sphere(4) x box(6)
-    distributions   uniform | vmf(kappa=) | laplace(scale=) | normal(std=) | gennorm(beta=, scale= or std=);
-                    products: vmf(kappa=10) x laplace(scale=0.05)
+    distributions   uniform | vmf(kappa=) | anisotropic(low=, high=, levels=0) | laplace(scale=) | normal(std=)
+                    | gennorm(beta=, scale= or std=); products: vmf(kappa=10) x laplace(scale=0.05)
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unmix.datasets.distributions import (
+    Anisotropic,
     Distribution,
     GeneralizedNormal,
     Uniform,
@@ -33,6 +34,7 @@ SPACES: dict[str, Callable[..., Space]] = {"box": Box, "sphere": Sphere, "unboun
 DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
     "uniform": Uniform,
     "vmf": VonMisesFisher,
+    "anisotropic": Anisotropic,
     "laplace": laplace,
     "normal": normal,
     "gennorm": gennorm,

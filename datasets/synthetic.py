@@ -54,7 +54,10 @@ class Synthetic:
     )
     conditional: str = field(
         default="gennorm(beta=2, scale=0.05)",
-        metadata={"help": 'p(z\'|z): as the marginal, but not uniform; "" for a dataset without pairs'},
+        metadata={
+            "help": "p(z'|z): as the marginal, but not uniform; or, on a sphere, anisotropic(low=5, high=25), "
+            'precisions of the coordinates; "" for a dataset without pairs'
+        },
     )
     mixing: str = field(
         default="mlp",

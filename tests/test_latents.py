@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from unmix.datasets.distributions import GeneralizedNormal, VonMisesFisher, gennorm, laplace, normal
+from unmix.datasets.distributions import Anisotropic, GeneralizedNormal, VonMisesFisher, gennorm, laplace, normal
 from unmix.datasets.latents import Latents, Part
 from unmix.datasets.spaces import Box, Sphere, Unbounded
 from unmix.registry import UnknownNameError
@@ -203,6 +203,37 @@ def test_vmf_angles_and_directions(kappa, n):
     coordinate = stats.beta((n - 2) / 2, (n - 2) / 2, loc=-1, scale=2)
     assert stats.kstest(direction[:, 0], coordinate.cdf).pvalue > level
     assert stats.kstest(direction[:, -1], coordinate.cdf).pvalue > level
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, math.pi / 2])
+def test_anisotropic_angles(angle):
+    """On the circle: the normal density around the centre, integrated over lengths from 0.9 to 1.1."""
+    count, (low, high) = 50_000, (3.0, 40.0)
+    centre = np.array([math.cos(angle), math.sin(angle)])
+    anchors = torch.from_numpy(centre).expand(count, 2).contiguous()
+    z = Anisotropic(low, high).around(Sphere(2), anchors, generator(6)).numpy()
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-12)
+    turned = (np.arctan2(z[:, 1], z[:, 0]) - angle + math.pi) % (2 * math.pi)
+
+    def cdf(low, high):
+        grid = np.linspace(0, 2 * math.pi, 2001)
+        lengths = np.linspace(0.9, 1.1, 41)[:, None, None]
+        points = lengths * np.stack([np.cos(grid + angle - math.pi), np.sin(grid + angle - math.pi)], axis=1)
+        density = np.exp(-((points - centre) ** 2 * [low, high]).sum(2) / 2) * lengths[..., 0]
+        mass = integrate.cumulative_simpson(integrate.simpson(density, x=lengths[:, 0, 0], axis=0), x=grid, initial=0)
+        return lambda turn: np.interp(turn, grid, mass / mass[-1])
+
+    assert stats.kstest(turned, cdf(low, high)).pvalue > ERROR / 3
+    assert stats.kstest(turned, cdf(high, low)).pvalue < ERROR / 3
+
+
+def test_anisotropic_weights_are_spread_or_in_blocks():
+    assert Anisotropic(5.0, 25.0).weights(5).tolist() == [5, 10, 15, 20, 25]
+    assert Anisotropic(5.0, 25.0, levels=2).weights(4).tolist() == [5, 5, 25, 25]
+    with pytest.raises(DeclinedError, match="take at least 5"):
+        Latents.parse("sphere", "uniform", "anisotropic(low=4, high=25)", n=10)
+    with pytest.raises(DeclinedError, match="on the sphere"):
+        Latents.parse("box", "uniform", "anisotropic(low=5, high=25)", n=10)
 
 
 def test_uniform_on_sphere():
