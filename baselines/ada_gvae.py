@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from unmix.baselines.projection import Precision
-from unmix.baselines.vae import CODES, RECIPE, Posterior, Vae, kl_to_normal, reconstruction, vae_for
+from unmix.baselines.vae import CODES, RECIPE, Posterior, Vae, check_weights, vae_for
 from unmix.registry import METHODS
 from unmix.training import Recipe, Terms, Trainer
 from unmix.types import Dataset, Encoder
@@ -32,10 +32,7 @@ class AdaGvae:
     recipe: Recipe = field(default=replace(RECIPE, batch=RECIPE.batch // 2))
 
     def __post_init__(self) -> None:
-        if self.beta < 0:
-            raise ValueError(f"beta is {self.beta}: it must be at least 0")
-        if self.d < 1:
-            raise ValueError(f"d is {self.d}: it must be at least 1")
+        check_weights(self, "beta")
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         return _fit(self, mean_of_moments, dataset, generator, trainer)
@@ -62,9 +59,7 @@ def _fit(method: AdaGvae, average: Average, dataset: Dataset, generator: torch.G
 
     def loss(batch: int) -> Terms:
         images = torch.cat(dataset.sample_pairs(batch, generator))
-        posterior = shared(vae.posterior(images), average)
-        rebuilt = reconstruction(vae.decoder(posterior.sample(generator)), images)
-        kl = kl_to_normal(posterior).sum(1).mean()
+        _, rebuilt, kl = vae.elbo(images, shared(vae.posterior(images), average), generator)
         return {"loss": rebuilt + method.beta * kl, "reconstruction": rebuilt, "kl": kl}
 
     trainer.minimise(vae, loss, method.recipe, generator)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from unmix.baselines.projection import Precision
-from unmix.baselines.vae import CODES, RECIPE, Vae, kl_to_normal, reconstruction, vae_for
+from unmix.baselines.vae import CODES, RECIPE, check_weights, vae_for
 from unmix.registry import METHODS
 from unmix.training import Recipe, Terms, Trainer
 from unmix.types import Dataset, Encoder
@@ -27,17 +27,15 @@ class BetaVae:
     recipe: Recipe = field(default=RECIPE)
 
     def __post_init__(self) -> None:
-        if self.beta < 0:
-            raise ValueError(f"beta is {self.beta}: it must be at least 0")
-        if self.d < 1:
-            raise ValueError(f"d is {self.d}: it must be at least 1")
+        check_weights(self, "beta")
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         vae = vae_for(dataset, self.d, generator=generator, precision=self.precision).to(trainer.device)
 
         def loss(batch: int) -> Terms:
-            terms = _elbo(vae, dataset, batch, generator)
-            return {"loss": terms["reconstruction"] + self.beta * terms["kl"], **terms}
+            images, _ = dataset.sample(batch, generator)
+            _, rebuilt, kl = vae.elbo(images, vae.posterior(images), generator)
+            return {"loss": rebuilt + self.beta * kl, "reconstruction": rebuilt, "kl": kl}
 
         trainer.minimise(vae, loss, self.recipe, generator)
         return vae
@@ -59,13 +57,9 @@ class AnnealedVae:
     recipe: Recipe = field(default=RECIPE)
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "capacity"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
+        check_weights(self, "gamma", "capacity")
         if not 0 < self.ramp <= 1:
             raise ValueError(f"ramp is {self.ramp}: it must be above 0 and at most 1")
-        if self.d < 1:
-            raise ValueError(f"d is {self.d}: it must be at least 1")
 
     def capacity_at(self, step: int) -> float:
         """C in nats, after that many steps."""
@@ -75,17 +69,10 @@ class AnnealedVae:
         vae = vae_for(dataset, self.d, generator=generator, precision=self.precision).to(trainer.device)
 
         def loss(batch: int) -> Terms:
-            terms = _elbo(vae, dataset, batch, generator)
-            missed = (terms["kl"] - self.capacity_at(trainer.steps)).abs()
-            return {"loss": terms["reconstruction"] + self.gamma * missed, **terms}
+            images, _ = dataset.sample(batch, generator)
+            _, rebuilt, kl = vae.elbo(images, vae.posterior(images), generator)
+            missed = (kl - self.capacity_at(trainer.steps)).abs()
+            return {"loss": rebuilt + self.gamma * missed, "reconstruction": rebuilt, "kl": kl}
 
         trainer.minimise(vae, loss, self.recipe, generator)
         return vae
-
-
-def _elbo(vae: Vae, dataset: Dataset, batch: int, generator: torch.Generator) -> Terms:
-    """Both terms of fresh images."""
-    images, _ = dataset.sample(batch, generator)
-    posterior = vae.posterior(images)
-    logits = vae.decoder(posterior.sample(generator))
-    return {"reconstruction": reconstruction(logits, images), "kl": kl_to_normal(posterior).sum(1).mean()}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unmix.baselines.projection import Precision
-from unmix.baselines.vae import CODES, RECIPE, Posterior, kl_to_normal, reconstruction, vae_for
+from unmix.baselines.vae import CODES, RECIPE, Posterior, check_weights, vae_for
 from unmix.registry import METHODS
 from unmix.training import Recipe, Terms, Trainer
 from unmix.types import Dataset, Encoder
@@ -35,13 +35,9 @@ class SlowVae:
     recipe: Recipe = field(default=replace(RECIPE, batch=RECIPE.batch // 2))
 
     def __post_init__(self) -> None:
-        for name in ("beta", "gamma"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
+        check_weights(self, "beta", "gamma")
         if not self.rate > 0:
             raise ValueError(f"rate is {self.rate}: it must be positive")
-        if self.d < 1:
-            raise ValueError(f"d is {self.d}: it must be at least 1")
 
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         vae = vae_for(dataset, self.d, generator=generator, precision=self.precision).to(trainer.device)
@@ -49,8 +45,7 @@ class SlowVae:
         def loss(batch: int) -> Terms:
             images = torch.cat(dataset.sample_pairs(batch, generator))
             posterior = vae.posterior(images)
-            rebuilt = reconstruction(vae.decoder(posterior.sample(generator)), images)
-            kl = kl_to_normal(posterior).sum(1).mean()
+            _, rebuilt, kl = vae.elbo(images, posterior, generator)
             slow = slowness(posterior, self.rate)
             total = rebuilt + self.beta * kl + self.gamma * slow
             return {"loss": total, "reconstruction": rebuilt, "kl": kl, "slowness": slow}

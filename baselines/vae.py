@@ -40,6 +40,14 @@ class Posterior(NamedTuple):
         return self.mean + self.std * noise
 
 
+class Elbo(NamedTuple):
+    """Terms of the negative evidence lower bound, in nats an image, and the codes that they were drawn with."""
+
+    codes: Float[Tensor, "n d"]
+    reconstruction: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
+
+
 class Vae(nn.Module):
     """Encoder and decoder; called, it encodes to the posterior's means.
 
@@ -63,9 +71,11 @@ class Vae(nn.Module):
         """Images in [0, 1]: the expected pixels."""
         return torch.sigmoid(self.decoder(codes))
 
-    def kl(self, images: Images) -> Float[Tensor, " d"]:
-        """KL of each code in nats, averaged over images; a code near 0 is dead."""
-        return kl_to_normal(self.posterior(images)).mean(dim=0)
+    def elbo(self, images: Images, posterior: Posterior, generator: torch.Generator) -> Elbo:
+        """Its terms for codes that are drawn from the posterior, once an image."""
+        codes = posterior.sample(generator)
+        rebuilt = reconstruction(self.decoder(codes), images)
+        return Elbo(codes, rebuilt, kl_to_normal(posterior).sum(dim=1).mean())
 
 
 def vae_for(dataset: Dataset, d: int, *, generator: torch.Generator, precision: Precision = "float32") -> Vae:
@@ -88,3 +98,15 @@ def reconstruction(logits: Float[Tensor, "n channels height width"], images: Ima
     """-log p(x|z) with Bernoulli pixels, summed over pixels and channels, averaged over images."""
     summed = nn.functional.binary_cross_entropy_with_logits(logits, scaled(images), reduction="sum")
     return summed / len(images)
+
+
+def check_weights(method: object, *names: str) -> None:
+    """Refuse negative weights, and a number of codes below 1.
+
+    Raises:
+        ValueError: With the field's name and value.
+    """
+    for name, least in (*((name, 0) for name in names), ("d", 1)):
+        value = getattr(method, name)
+        if not value >= least:
+            raise ValueError(f"{name} is {value}: it must be at least {least}")

@@ -15,7 +15,8 @@ from filelock import FileLock
 from safetensors.torch import save_file
 
 from unmix.baselines.reference import PlusIca
-from unmix.evaluation import Evaluation, codes_and_factors, score
+from unmix.baselines.vae import Vae
+from unmix.evaluation import EncoderError, Evaluation, codes_and_factors, encode, score
 from unmix.metrics.contract import Score
 from unmix.provenance import commit, hardware, versions
 from unmix.record import Record, Specification, Store
@@ -162,13 +163,24 @@ def _probe(dataset: Dataset, seed: int, device: str) -> Callable[[Encoder], dict
     observations, factors = dataset.sample(2048, derived_generator(seed, "probe", device=device))
 
     def probe(encoder: Encoder) -> dict[str, float]:
-        codes = encoder(observations).float().cpu().numpy()
-        if not np.isfinite(codes).all():
+        try:
+            codes = encode(encoder, observations)
+        except EncoderError:
             return {}
         scores = score(codes, factors.cpu().numpy(), dataset, ("r2(in_sample)", "mcc"), 0)
-        return {name: round(float(value), 6) for name, value in scores.items()}
+        found = {name: round(float(value), 6) for name, value in scores.items()}
+        dead = dead_codes(codes, 0.01 if isinstance(encoder, Vae) else 1e-6 * float(codes.var(axis=0).max()))
+        return found | ({"dead_codes": round(dead, 6)} if dead else {})
 
     return probe
+
+
+def dead_codes(codes: np.ndarray, threshold: float) -> float:
+    """Share of codes (n, d) whose variance is not above a threshold.
+
+    Of a VAE, whose prior has variance 1: 0.01 (Burda et al. 2016, active units).
+    """
+    return float((codes.var(axis=0) <= threshold).mean())
 
 
 def _plain(value: Score) -> dict[str, Any]:

@@ -169,10 +169,9 @@ def test_decoded_codes_are_images() -> None:
     assert images.max() <= 1
     observations, _ = make_dataset(IMAGES, 0).sample(4, derived_generator(0, "test"))
     assert torch.equal(vae(observations), vae.posterior(observations).mean)
-    assert vae.kl(observations).shape == (10,)
 
 
-@pytest.mark.parametrize("name", ["beta_vae", "annealed_vae", "slow_vae", "ada_gvae", "ada_ml_vae"])
+@pytest.mark.parametrize("name", ["beta_vae", "annealed_vae", "slow_vae", "ada_gvae", "factor_vae", "dip_vae_ii"])
 def test_vectors_are_declined(name: str) -> None:
     vectors = make_dataset({"name": "synthetic", "n": 3, "pool": 100}, 0)
     with pytest.raises(DeclinedError, match=r"no convolutional decoder for observations of shape \(3,\)"):
