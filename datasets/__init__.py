@@ -11,12 +11,17 @@ from unmix.datasets import (
     causal3dident,
     dsprites,
     kitti_masks,
+    kitti_masks_procedural,
     mpi3d,
+    mpi3d_procedural,
     natural_sprites,
+    natural_sprites_procedural,
     shapes3d,
+    shapes3d_procedural,
     smallnorb,
     synthetic,
     threedident_files,
+    threedident_procedural,
 )
 
 __all__ = [
@@ -24,10 +29,15 @@ __all__ = [
     "causal3dident",
     "dsprites",
     "kitti_masks",
+    "kitti_masks_procedural",
     "mpi3d",
+    "mpi3d_procedural",
     "natural_sprites",
+    "natural_sprites_procedural",
     "shapes3d",
+    "shapes3d_procedural",
     "smallnorb",
     "synthetic",
     "threedident_files",
+    "threedident_procedural",
 ]

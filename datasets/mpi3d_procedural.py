@@ -13,7 +13,20 @@ from torch import Tensor
 
 from unmix.datasets.grid import TRANSITIONS_HELP, OnGrid
 from unmix.datasets.mpi3d import COLOURS, SCENE, SHAPES
-from unmix.datasets.raycast import Camera, Solid, Vector, box, cast, cone, cylinder, pooled, prism, pyramid, sphere, unit
+from unmix.datasets.raycast import (
+    Camera,
+    Solid,
+    Vector,
+    box,
+    cast,
+    cone,
+    cylinder,
+    pooled,
+    prism,
+    pyramid,
+    sphere,
+    unit,
+)
 from unmix.factors import Factor
 from unmix.registry import DATASETS
 

@@ -136,7 +136,8 @@ class Camera:
         """Of the rays through samples x samples points of each pixel, 1 long along the view."""
         right, down, forward = self.axes()[:, :, None, None]
         place = self.screen(samples)
-        return forward + right * place + down * place[:, None]
+        rays: Tensor = forward + right * place + down * place[:, None]
+        return rays
 
 
 def pooled(values: Float[Tensor, "... rows columns"], samples: int) -> Float[Tensor, "... height width"]:
