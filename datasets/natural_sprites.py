@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -153,7 +154,7 @@ class NaturalSprites(Published):
         return kept
 
 
-def read_transitions(path: Path) -> Iterator[list[list[float]]]:
+def read_transitions(path: Path) -> Iterator[list[list[Any]]]:
     """[[x, y, area], [x, y, area]] of all adjacent frames that show an object in the same window of the video.
 
     The columns are id, category, and a frame each: empty, or a list with (y, x, area) or None for each window.
@@ -172,10 +173,11 @@ def read_transitions(path: Path) -> Iterator[list[list[float]]]:
                         yield [[x, y, area] for y, x, area in (first, second)]
 
 
-def _windows(cell: str) -> list[list[float] | None]:
+def _windows(cell: str) -> list[list[Any] | None]:
     if not cell:
         return []
     content = json.loads(cell.replace("(", "[").replace(")", "]").replace("None", "null"))
     if not isinstance(content, list) or any(part is not None and len(part) != 3 for part in content):
         raise ValueError(f"{cell[:40]!r} is no list of (y, x, area)")
-    return content
+    found: list[list[Any] | None] = content
+    return found
