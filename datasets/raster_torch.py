@@ -286,5 +286,5 @@ def _last(most: Float64[Tensor, "views t"], side: int) -> Float64[Tensor, "views
     return ((most - s.SUB // 2) / s.SUB).floor().clamp(max=side - 1)
 
 
-def _on(array: Float64[ndarray, "..."], device: torch.device) -> Float64[Tensor, "..."]:
+def _on(array: Float64[ndarray, "*shape"], device: torch.device) -> Float64[Tensor, "*shape"]:
     return torch.from_numpy(array).to(device)

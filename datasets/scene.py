@@ -243,7 +243,9 @@ def _onto_ground(light: Float64[ndarray, "*n 3"], finite: float) -> Float64[ndar
     return matrix
 
 
-def _from_point(light: Float64[ndarray, "n m 3"], position: Float64[ndarray, "n 3"], side: int) -> Float64[ndarray, "n m 4 4"]:
+def _from_point(
+    light: Float64[ndarray, "n m 3"], position: Float64[ndarray, "n 3"], side: int
+) -> Float64[ndarray, "n m 4 4"]:
     """Perspective views of the pot's sphere from points, at most 2 to each side of the axis at distance 1."""
     axis = position[:, None] - light
     distance = np.linalg.norm(axis, axis=-1)
@@ -251,7 +253,9 @@ def _from_point(light: Float64[ndarray, "n m 3"], position: Float64[ndarray, "n 
     return _view(light, axis, side / 2 / reach, side, perspective=True)
 
 
-def _from_afar(direction: Float64[ndarray, "n m 3"], position: Float64[ndarray, "n 3"], side: int) -> Float64[ndarray, "n m 4 4"]:
+def _from_afar(
+    direction: Float64[ndarray, "n m 3"], position: Float64[ndarray, "n 3"], side: int
+) -> Float64[ndarray, "n m 4 4"]:
     """Parallel views of the pot's sphere along directions."""
     origin = np.broadcast_to(position[:, None], direction.shape)
     scale = np.full(direction.shape[:-1], side / 2 / POT_RADIUS)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from unmix.commands import Commands, data_show, no_more
+from unmix.commands import Commands, data_render, data_show, no_more
 
 if TYPE_CHECKING:
     from unmix.datasets.download import Source
@@ -60,6 +60,7 @@ def add(commands: Commands) -> None:
         action.add_argument("--folder", type=Path, default=None, help="of all files, instead of $UNMIX_DATA")
         action.set_defaults(handler=handler)
     data_show.add(actions)
+    data_render.add(actions)
 
 
 def handle_fetch(known: argparse.Namespace, rest: list[str], console: Console) -> int:
