@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import matplotlib
 import pytest
 import torch
@@ -13,3 +16,27 @@ matplotlib.use("Agg")
 def _one_thread() -> None:
     """Small tensors: threads cost more than they give, and tests may run beside a training."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def identify() -> Callable[..., tuple[float, float, float]]:
+    """Train on a small problem; held-out R2 and MCC of the codes, and R2 of the observations themselves."""
+
+    def scores(
+        dataset: dict[str, Any], method: dict[str, Any], steps: int = 300, batch: int = 256, **recipe: Any
+    ) -> tuple[float, float, float]:
+        from unmix.evaluation import codes_and_factors
+        from unmix.metrics import mcc, r2
+        from unmix.run import make_dataset, make_method
+        from unmix.seeds import derived_generator
+        from unmix.training import Trainer
+
+        small = {"name": "synthetic", "n": 3, "layers": 3, "quantile": 0.5, "pool": 200}
+        made = make_dataset({**small, **dataset}, 0)
+        trained = make_method({**method, "recipe": {"steps": steps, "batch": batch, "warmup": 20, **recipe}})
+        encoder = trained.fit(made, derived_generator(0, "training"), Trainer(points=1))
+        codes, factors = codes_and_factors(encoder, made, 3000, derived_generator(0, "evaluation"))
+        observations, latents = made.sample(3000, derived_generator(0, "evaluation"))
+        return r2(factors, codes), mcc(factors, codes), r2(latents.numpy(), observations.numpy())
+
+    return scores
