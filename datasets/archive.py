@@ -48,9 +48,16 @@ def members(path: Path, pattern: str) -> Iterator[tuple[re.Match[str], bytes]]:
 
 
 def picture(content: bytes, size: int) -> Images:
-    """A picture file as (size, size, 3), scaled down bilinearly with anti-aliasing."""
-    with Image.open(io.BytesIO(content)) as image:
-        return scaled(np.asarray(image.convert("RGB")), size, BILINEAR)
+    """A picture file as (size, size, 3), scaled down bilinearly with anti-aliasing.
+
+    Raises:
+        ValueError: It is no picture, or damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return scaled(np.asarray(image.convert("RGB")), size, BILINEAR)
+    except OSError as error:  # Pillow's, but it is not the disk that fails
+        raise ValueError(f"a picture in it cannot be read: {error}") from error
 
 
 def scaled(image: Images, size: int, resampling: Image.Resampling) -> Images:

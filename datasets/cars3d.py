@@ -67,7 +67,10 @@ def _car(content: bytes, elevations: int, azimuths: int) -> Images:
     """(elevation, azimuth, 64, 64, 3) of a .mat file, whose `im` is (128, 128, 3, azimuth, elevation)."""
     from scipy.io import loadmat
 
-    stored = loadmat(io.BytesIO(content), variable_names=["im"])["im"]
+    try:
+        stored = loadmat(io.BytesIO(content), variable_names=["im"])["im"]
+    except Exception as error:  # whatever loadmat meets in a damaged file
+        raise ValueError(f"a car in it cannot be read: {error}") from error
     if stored.dtype != np.uint8 or stored.ndim != 5 or stored.shape[2:] != (3, azimuths, elevations):
         published = (128, 128, 3, azimuths, elevations)
         raise ValueError(f"a car is {stored.dtype} of shape {stored.shape}: uint8 {published} is published")

@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from unmix.datasets.download import Source
+from unmix.datasets.motion import check_ranges
 from unmix.datasets.polygons import SPRITES, coverage, place
 from unmix.datasets.published import Published
 from unmix.datasets.sources import SOURCES
@@ -109,7 +110,12 @@ class NaturalSprites(Published):
         return Pair(*(torch.cat([moving[:, frame], *fixed], dim=1) for frame in (0, 1)))
 
     def observe(self, factors: Float[Tensor, "n 5"]) -> UInt8[Tensor, "n 3 64 64"]:
-        """The images of given factors, on their device: white on black, in three equal channels."""
+        """The images of given factors, on their device: white on black, in three equal channels.
+
+        Raises:
+            ValueError: A factor is outside of its range, or no level; the message names it.
+        """
+        check_ranges(self.factors, factors)
         x, y, scale, angle, shape = factors.float().T
         if self.discrete:
             centres = [torch.from_numpy((edges[1:] + edges[:-1]) / 2).float().to(x.device) for edges in self._edges]

@@ -6,7 +6,7 @@ import io
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +198,14 @@ class Pictures(Published):
             yield part, numbers.pop()
 
 
+UNWRAPPED = {
+    "object_hue": "negative hues were not wrapped: all those in [-2/3, 0] are red, others distorted",
+    "spotlight_hue": "negative hues were not wrapped: their colours are distorted",
+    "background_hue": "negative hues were not wrapped: their colours are distorted",
+}
+"""What the published pictures do not show of a hue (see the scene's `colours`)."""
+
+
 @DATASETS.register("threedident")
 @dataclass(frozen=True)
 class ThreeDIdent(Pictures):
@@ -219,7 +227,8 @@ class ThreeDIdent(Pictures):
 
     @property
     def factors(self) -> tuple[Factor, ...]:
-        return (*POSITION, *ROTATION, *LIGHT)
+        factors = (*POSITION, *ROTATION, *LIGHT)
+        return tuple(replace(factor, symmetry=UNWRAPPED.get(factor.name, "")) for factor in factors)
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -264,6 +264,12 @@ def test_cars3d_without_a_listed_car_is_refused() -> None:
         Cars3D().sample(3, generator())
 
 
+def test_cars3d_with_a_damaged_car_is_refused() -> None:
+    put(Cars3D().sources[0], tar({"data/cars/car_1.mat": b"no matrix" * 100, "data/cars/list.txt": b"car_1"}, "w:gz"))
+    with pytest.raises(DamagedFileError, match="a car in it cannot be read"):
+        Cars3D().sample(3, generator())
+
+
 def test_an_archive_that_points_outside_is_refused(tmp_path: Path) -> None:
     put(Cars3D().sources[0], tar({"../../outside.mat": b"x", "data/cars/list.txt": b""}, "w:gz"))
     with pytest.raises(DamagedFileError, match="points outside of it"):

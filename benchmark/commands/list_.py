@@ -51,6 +51,8 @@ def _described(item: Any, verbose: bool) -> str:
                 f"\n  range [{item.range[0]:g}, {item.range[1]:g}], {arrow} is better, chance {chance}; "
                 f"takes {', '.join(item.accepts)}\n  cannot see: {item.blind}"
             )
+            if item.caveat:
+                text += f"\n  {item.caveat}"
         return text
     lines = (item.__doc__ or "").strip().splitlines()
     text = lines[0] if lines else ""
@@ -70,6 +72,6 @@ def _factors_and_files(item: Any) -> str:
         return ""
     dataset = item()
     text = "".join(f"\n  factor {factor.describe()}" for factor in dataset.factors)
-    if hasattr(dataset, "missing"):
+    if hasattr(dataset, "sources"):
         text += f"\n  {dataset.missing() or 'its files are here'}"
     return text
