@@ -248,9 +248,9 @@ def _picture(camera: Camera, strip: Sequence[int]) -> Float[Tensor, "3 64 64"]:
     scene = torch.tensor(VOID)[:, None, None] * (~is_table & ~is_strip)
     scene = scene + torch.tensor([150, 148, 146])[:, None, None] * table + torch.tensor(strip)[:, None, None] * band
     foot: list[tuple[Solid, Vector]] = [
-        (cylinder(0.5, 0.1), (0, 0.1, 0)),
-        (cylinder(0.17, 0.35), (0, 0.5, 0)),
-        (sphere(0.24), (0, SHOULDER, 0)),
+        (cylinder(0.5, 0.1), (0.0, 0.1, 0.0)),
+        (cylinder(0.17, 0.35), (0.0, 0.5, 0.0)),
+        (sphere(0.24), (0.0, SHOULDER, 0.0)),
     ]
     nearest = torch.full_like(height, math.inf)
     for solid, centre in foot:

@@ -57,12 +57,12 @@ def outlines(device: torch.device | str = "cpu") -> Float[Tensor, "4 12 2"]:
     a square with an arm on each side, half the square's diagonal long. These are the shapes of those names in
     Spriteworld (Watters et al. 2019), which drew Natural Sprites.
     """
-    square = _ring(4, 1, math.pi / 4)
-    star = torch.stack([_ring(4, 1, math.pi / 4), _ring(4, 2, math.pi / 2)], dim=1).flatten(0, 1)
+    square = _ring(4, 1.0, math.pi / 4)
+    star = torch.stack([_ring(4, 1.0, math.pi / 4), _ring(4, 2.0, math.pi / 2)], dim=1).flatten(0, 1)
     tip = 1 + math.sqrt(2)
     arm, quarter = torch.tensor([[1.0, 1.0], [1.0, tip], [-1.0, tip]]), torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
     spoke = torch.cat([arm, arm @ quarter, -arm, -arm @ quarter])
-    padded = [torch.cat([o, o[-1:].expand(12 - len(o), 2)]) for o in (square, _ring(3, 1, math.pi / 2), star, spoke)]
+    padded = [torch.cat([o, o[-1:].expand(12 - len(o), 2)]) for o in (square, _ring(3, 1.0, math.pi / 2), star, spoke)]
     return torch.stack([outline / _area(outline).sqrt() for outline in padded]).to(device)
 
 

@@ -66,37 +66,37 @@ def slab(normal: Vector, half: float) -> tuple[Vector, float, float]:
 
 def box(x: float, y: float, z: float) -> Solid:
     """Half sides x, y, z."""
-    return Solid((slab((1, 0, 0), x), slab((0, 1, 0), y), slab((0, 0, 1), z)))
+    return Solid((slab((1.0, 0.0, 0.0), x), slab((0.0, 1.0, 0.0), y), slab((0.0, 0.0, 1.0), z)))
 
 
 def prism(sides: int, radius: float, half: float) -> Solid:
     """A regular prism of an even number of sides; `radius` is of the circle within."""
     turns = [2 * math.pi * side / sides for side in range(sides // 2)]
-    return Solid((*(slab((math.cos(t), 0, math.sin(t)), radius) for t in turns), slab((0, 1, 0), half)))
+    return Solid((*(slab((math.cos(t), 0.0, math.sin(t)), radius) for t in turns), slab((0.0, 1.0, 0.0), half)))
 
 
 def pyramid(radius: float, half: float) -> Solid:
     """A square pyramid from y = -half to its tip at y = half; `radius` is half the side of its base."""
     slope = math.hypot(2 * half, radius)
     out, up = 2 * half / slope, radius / slope
-    normals: list[Vector] = [(out, up, 0), (-out, up, 0), (0, up, out), (0, up, -out)]
-    return Solid((*((normal, -math.inf, up * half) for normal in normals), ((0, 1, 0), -half, math.inf)))
+    normals: list[Vector] = [(out, up, 0.0), (-out, up, 0.0), (0.0, up, out), (0.0, up, -out)]
+    return Solid((*((normal, -math.inf, up * half) for normal in normals), ((0.0, 1.0, 0.0), -half, math.inf)))
 
 
 def cylinder(radius: float, half: float) -> Solid:
     """Around y, from -half to half."""
-    return Solid((slab((0, 1, 0), half),), (radius**2, 0, 0))
+    return Solid((slab((0.0, 1.0, 0.0), half),), (radius**2, 0.0, 0.0))
 
 
 def cone(radius: float, half: float) -> Solid:
     """Around y, from its base at -half to its tip at half."""
     slope = (radius / (2 * half)) ** 2
-    return Solid((slab((0, 1, 0), half),), (slope * half**2, -2 * slope * half, slope))
+    return Solid((slab((0.0, 1.0, 0.0), half),), (slope * half**2, -2 * slope * half, slope))
 
 
-def sphere(radius: float, y: float = 0) -> Solid:
+def sphere(radius: float, y: float = 0.0) -> Solid:
     """Around (0, y, 0)."""
-    return Solid((), (radius**2 - y**2, 2 * y, -1))
+    return Solid((), (radius**2 - y**2, 2 * y, -1.0))
 
 
 def capsule(radius: float, half: float) -> tuple[Solid, ...]:
@@ -126,7 +126,7 @@ class Camera:
         forward, right = unit((x, y, z)), unit((-z, 0.0, x))
         return torch.stack([right, torch.linalg.cross(forward, right), forward])
 
-    def screen(self, samples: int) -> Float[Tensor, " pixels*samples"]:
+    def screen(self, samples: int) -> Float[Tensor, " points"]:
         """Of each row or column of sample points, its place on the plane at distance 1."""
         points = self.size * samples
         edge = self.tangent * (1 - 1 / points)
