@@ -37,8 +37,8 @@ class Arrays:
     described: tuple[Factor, ...]
     stated: tuple[str, ...]
 
-    def only(self, names: Sequence[str]) -> Arrays:
-        """These factors alone, in this order.
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Where the factors of these names stand.
 
         Raises:
             InputError: For a name that no factor has.
@@ -47,7 +47,11 @@ class Arrays:
         unknown = [name for name in names if name not in known]
         if unknown:
             raise InputError(f"no factor is named {', '.join(unknown)}: there are {', '.join(known)}")
-        chosen = [known.index(name) for name in names]
+        return [known.index(name) for name in names]
+
+    def only(self, names: Sequence[str]) -> Arrays:
+        """These factors alone, in this order; errors as `columns`."""
+        chosen = self.columns(names)
         described = tuple(self.described[index] for index in chosen)
         return Arrays(self.codes, self.factors[:, chosen], described, tuple(self.stated[index] for index in chosen))
 
@@ -101,8 +105,9 @@ def read(path: Path, sidecar: Path | None = None, limit: int = LIMIT) -> Arrays:
 def infer(name: str, values: np.ndarray) -> tuple[Factor, str]:
     """A factor's type from its values, and the reason in words; never categorical or periodic.
 
-    >>> infer("shape", np.array([0, 1, 2, 1]))
-    (Factor(name='shape', type='ordinal', size=3, period=None, symmetry=''), 'inferred: whole numbers, 3 values')
+    >>> factor, why = infer("shape", np.array([0, 1, 2, 1]))
+    >>> factor.type, factor.size, why
+    ('ordinal', 3, 'inferred: whole numbers, 3 values')
     """
     values = np.asarray(values, dtype=np.float64)
     levels = len(np.unique(values))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,24 +40,38 @@ class Line:
     reason: str = ""
 
 
-def score(arrays: Arrays, metrics: Sequence[str] | None = None, *, seed: int = 0, shuffles: int = 5) -> Iterator[Line]:
+def score(
+    arrays: Arrays,
+    metrics: Sequence[str] | None = None,
+    *,
+    content: Sequence[str] = (),
+    seed: int = 0,
+    shuffles: int = 5,
+) -> Iterator[Line]:
     """Score with each metric, one line at a time.
 
     Args:
         arrays: What to score.
         metrics: Registered names (default: every metric of the default set).
+        content: Names of the content factors, for block_identifiability.
         seed: Of the metrics and of the shuffles.
         shuffles: Of the noise floor; 0 leaves it out.
 
     Raises:
         UnknownNameError: For a metric that is not registered, before anything is computed.
+        InputError: For a content factor that is not there.
         ValueError: For a metric named twice.
     """
     names = default_metrics() if metrics is None else metrics
     if len(set(names)) < len(names):
         raise ValueError(f"a metric is named twice: {', '.join(names)}")
     found = [METRICS[name] for name in names]
-    return (_line(metric, arrays, seed, shuffles) for metric in found)
+    known = {
+        "factor_types": [factor.type for factor in arrays.described],
+        "factor_periods": [factor.period for factor in arrays.described],
+        "content": arrays.columns(content),
+    }
+    return (_line(metric, arrays, known, seed, shuffles) for metric in found)
 
 
 def default_metrics() -> list[str]:
@@ -65,15 +79,11 @@ def default_metrics() -> list[str]:
     return [name for name, metric in METRICS.items() if metric.default]
 
 
-def _line(metric: Metric, arrays: Arrays, seed: int, shuffles: int) -> Line:
+def _line(metric: Metric, arrays: Arrays, known: Mapping[str, Any], seed: int, shuffles: int) -> Line:
     refused = [factor for factor in arrays.described if factor.type not in metric.accepts]
     if refused:
         which = ", ".join(f"{factor.name} is {factor.type}" for factor in refused)
         return Line(metric, reason=f"{which}; it takes {', '.join(metric.accepts)}")
-    known: dict[str, Any] = {
-        "factor_types": [factor.type for factor in arrays.described],
-        "factor_periods": [factor.period for factor in arrays.described],
-    }
     try:
         value = metric(arrays.factors, arrays.codes, seed=seed, **known)
         floor = None
@@ -81,7 +91,7 @@ def _line(metric: Metric, arrays: Arrays, seed: int, shuffles: int) -> Line:
             floor = noise_floor(metric, arrays.factors, arrays.codes, repeats=shuffles, seed=seed, **known)
     except InputError as error:
         return Line(metric, reason=str(error))
-    return Line(metric, value, floor, (*value.warnings, *_inflation(metric, value)))
+    return Line(metric, value, floor, (*value.warnings, *_remarks(metric, value)))
 
 
 def blind_to_factors(metric: Metric) -> bool:
@@ -89,22 +99,29 @@ def blind_to_factors(metric: Metric) -> bool:
     return metric.function.__module__ == "unmix.metrics.unsupervised"
 
 
-def _inflation(metric: Metric, value: Score) -> tuple[str, ...]:
-    """What a large d does to scores whose choice or fit and whose score share the samples."""
+def _remarks(metric: Metric, value: Score) -> list[str]:
+    """What belongs beside the number: the metric's caveat, the style beside the content, what a large d inflates.
+
+    Inflated are scores whose choice or fit and whose score share the samples.
+    """
+    said = [metric.caveat] if metric.caveat else []
+    if metric.blocks:
+        style = ", ".join(f"{each:.2f}" for each in value.details["style"])
+        said.append(f"of the content block; held-out R² of the style factors: {style or 'there are none'}")
     if metric.function in (mcc, mcc_circular) and value.d >= 2 * value.k:
-        return (
+        said.append(
             f"inflated by selection: matched and scored on the same samples, the best of d = {value.d} codes "
-            f"for each of k = {value.k} factors (mcc(held_out) is not)",
+            f"for each of k = {value.k} factors (mcc(held_out) is not)"
         )
     if metric.settings.get("split") == "none" and value.n < 20 * value.d:
-        return (f"inflated by fitting: d = {value.d} codes fitted and scored on the same {value.n} samples",)
-    return ()
+        said.append(f"inflated by fitting: d = {value.d} codes fitted and scored on the same {value.n} samples")
+    return said
 
 
 def report(path: Path, arrays: Arrays, lines: Sequence[Line], seed: int, shuffles: int) -> dict[str, Any]:
     """All of it as plain values for JSON; infinite values are strings. Its factors can serve as a sidecar."""
     described = [
-        {**{key: value for key, value in asdict(factor).items() if key != "symmetry"}, "stated": stated}
+        {"name": factor.name, "type": factor.type, "size": factor.size, "period": factor.period, "stated": stated}
         for factor, stated in zip(arrays.described, arrays.stated, strict=True)
     ]
     return {

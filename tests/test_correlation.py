@@ -233,6 +233,20 @@ def test_an_angle_needs_its_period():
         mcc_circular(ANGLE, circle(ANGLE), factor_types=["periodic"], factor_periods=[1.0, 1.0])
 
 
+def test_noise_floor_draws_anew_what_a_seeded_metric_draws(factors):
+    seeds = []
+
+    def spy(factors, codes, seed=0):
+        seeds.append(seed)
+        return mcc(factors, codes)
+
+    first = noise_floor(spy, factors, factors, repeats=4)
+    assert len(set(seeds)) == 4
+    assert noise_floor(spy, factors, factors, repeats=4) == first
+    assert seeds[:4] == seeds[4:]
+    assert len(noise_floor(lambda factors, codes: mcc(factors, codes), factors, factors, repeats=2).values) == 2
+
+
 def test_noise_floor_breaks_the_relation_and_nothing_else(factors):
     floor = noise_floor(METRICS["mcc"], factors, factors, repeats=30, seed=1)
     unrelated = [mcc(factors, noise(1000, 4, seed)) for seed in range(30)]

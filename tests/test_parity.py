@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from unmix import METRICS
 from unmix.mirrors import DEVIATIONS, MIRRORS
-from unmix.parity import compare, comparisons, entries, report, sampler
+from unmix.parity import Entry, compare, comparisons, entries, report, sampler
 
 ORACLE = Path(__file__).parents[2] / "shared" / "oracle"
 HERE = (ORACLE / "expected.json").exists()
@@ -18,30 +19,37 @@ if not HERE:
     pytest.skip(f"the oracle is not at {ORACLE}", allow_module_level=True)
 
 ENTRIES = [entry for entry in entries(ORACLE) if entry.mirror is not None and entry.mirror.variant]
-COMPARED = [
-    pytest.param(entry, id=entry.name, marks=[pytest.mark.slow] if entry.slow else [])
-    for entry in ENTRIES
-    if entry.tolerance is not None
-]
-FAILED = [pytest.param(entry, id=entry.name) for entry in ENTRIES if entry.reference is None and not entry.slow]
+Group = tuple[str, str, bool]
 
 
-@pytest.mark.parametrize("entry", COMPARED)
-def test_within_tolerance_or_the_reference_is_wrong(entry):
-    row = compare(ORACLE, entry)
-    if row.verdict == "deviates" and row.reason:
-        pytest.xfail(f"open: {row.reason}")
-    assert row.verdict in ("agrees", "explained"), (row.ours, row.reference, row.tolerance)
-    assert row.verdict == "agrees" or row.reason
+def grouped(chosen: list[Entry]) -> list[Any]:
+    """A test a case and metric: the values of several libraries share what is computed."""
+    groups: dict[Group, list[Entry]] = {}
+    for entry in chosen:
+        groups.setdefault((entry.case, entry.metric, entry.slow), []).append(entry)
+    return [
+        pytest.param(members, id=f"{case}-{metric}", marks=[pytest.mark.slow] if slow else [])
+        for (case, metric, slow), members in groups.items()
+    ]
 
 
-@pytest.mark.parametrize("entry", FAILED)
-def test_we_answer_where_a_reference_fails(entry):
+@pytest.mark.parametrize("members", grouped([entry for entry in ENTRIES if entry.tolerance is not None]))
+def test_within_tolerance_or_the_reference_is_wrong(members):
+    rows = [compare(ORACLE, entry) for entry in members]
+    wrong = [row for row in rows if row.verdict not in ("agrees", "explained")]
+    unexplained = [row for row in rows if row.verdict != "agrees" and not row.reason]
+    assert not unexplained, unexplained
+    if wrong:
+        pytest.xfail(f"open: {'; '.join(dict.fromkeys(row.reason for row in wrong))}")
+
+
+@pytest.mark.parametrize("members", grouped([entry for entry in ENTRIES if entry.reference is None]))
+def test_we_answer_where_a_reference_fails(members):
     """References hang, raise or give NaN on dead codes and d < k; ours is a number (or infinite)."""
-    row = compare(ORACLE, entry)
-    assert row.verdict == "reference failed"
-    assert row.ours is not None
-    assert not np.isnan(row.ours)
+    for row in (compare(ORACLE, entry) for entry in members):
+        assert row.verdict == "reference failed", row
+        assert row.ours is not None, row
+        assert not np.isnan(row.ours), row
 
 
 def test_every_explanation_is_needed():

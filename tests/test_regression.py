@@ -154,7 +154,18 @@ def test_block_identifiability_tells_content_from_style(factors, kernel):
     assert leaking.details["style"] == pytest.approx([1], abs=0.01)
 
 
+def test_block_identifiability_counts_columns_as_they_were_given(factors):
+    """A constant factor before the content moves nothing, and is no content itself."""
+    moved = np.insert(factors, 0, 3.0, axis=1)
+    expected = block_identifiability(factors, factors[:, :2], content=[1], kernel=False)
+    result = block_identifiability(moved, factors[:, :2], content=[2], kernel=False)
+    assert result == expected
+    assert result.details["style"] == pytest.approx(expected.details["style"])
+    with pytest.raises(InputError, match=r"content columns \[0\] are constant"):
+        block_identifiability(moved, factors, content=[0, 2])
+
+
 def test_block_identifiability_refuses_what_is_no_block(factors):
-    for content in ([], [3], [-1]):
+    for content in (None, [], [3], [-1]):
         with pytest.raises(InputError, match="content columns"):
             block_identifiability(factors, factors, content=content)

@@ -166,6 +166,29 @@ def test_in_sample_fits_are_warned_of() -> None:
     assert not any("inflated" in warning for warning in outside.warnings)
 
 
+def test_metrics_that_noise_can_fool_say_so(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--factors", "factor_0", "factor_1", "--metrics", "infom", "dci(lasso)", "mcc", "--shuffles", "2"]
+    assert main(["score", str(file), *words]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("noise can score as high as perfect codes") == 1  # one note, that two metrics point at
+    pointing = {line.split()[0] for line in shown.splitlines() if line.split()[-1:] == ["1"]}
+    assert pointing == {"infom", "dci(lasso)"}
+    assert main(["list", "metrics", "-v"]) == 0
+    declared = sum(metric.fooled_by_noise for metric in METRICS.values())
+    assert " ".join(capsys.readouterr().out.split()).count("noise can score as high") == declared
+
+
+def test_content_is_told_by_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Codes that hold everything: the content is identified, and so is the style."""
+    words = ["score", str(file), "--metrics", "block_identifiability(linear)", "--shuffles", "0"]
+    assert main([*words, "--content", "factor_2", "factor_0"]) == 0
+    assert "held-out R² of the style factors: 1.00" in " ".join(capsys.readouterr().out.split())
+    assert main(words) == 0
+    assert "give `content`" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--content", "shape"]) == 2
+    assert "no factor is named shape" in capsys.readouterr().err
+
+
 def test_damage_in_columns_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     generator = np.random.default_rng(0)
     codes = np.column_stack([generator.normal(size=(20, 3)), np.ones(20)])

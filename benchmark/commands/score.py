@@ -31,7 +31,8 @@ the sidecar (--types), one entry a factor, in their order:
 examples:
   unmix score codes.npz
   unmix score codes.npz --types factors.json --json scores.json
-  unmix score codes.csv --metrics mcc "mcc(held_out)" r2 --factors shape angle --shuffles 20"""
+  unmix score codes.csv --metrics mcc "mcc(held_out)" r2 --factors shape angle --shuffles 20
+  unmix score codes.csv --metrics block_identifiability --content shape hue"""
 
 
 def add(commands: Commands) -> None:
@@ -45,6 +46,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("file", type=Path, help=".npz, .csv or .parquet")
     parser.add_argument("--metrics", nargs="+", default=None, help="registered names (default: the default set)")
     parser.add_argument("--factors", nargs="+", default=None, metavar="NAME", help="only these (default: all)")
+    parser.add_argument(
+        "--content", nargs="+", default=(), metavar="NAME", help="the content factors, for block_identifiability"
+    )
     parser.add_argument("--types", type=Path, default=None, help="JSON sidecar that describes the factors")
     parser.add_argument("--json", type=Path, default=None, help="write the scores here")
     parser.add_argument("--seed", type=whole, default=0, help="of metrics and shuffles (default: 0)")
@@ -73,7 +77,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     if known.factors is not None:
         arrays = arrays.only(known.factors)
     names = known.metrics or default_metrics()
-    scored = score(arrays, names, seed=known.seed, shuffles=known.shuffles)
+    scored = score(arrays, names, content=known.content, seed=known.seed, shuffles=known.shuffles)
     lines = list(track(scored, "scoring", total=len(names), console=console, transient=True))
     show(known.file, arrays, lines, Console() if sys.stdout.isatty() else Console(width=160))
     if known.json is not None:
@@ -114,7 +118,7 @@ def _table(lines: Sequence[Line], notes: Sequence[str]) -> Table:
         metric, floor = line.metric, line.floor
         assert line.score is not None
         value = float(line.score)
-        noisy = floor is not None and metric.direction * (value - floor.mean) <= 2 * floor.std
+        noisy = floor is not None and floor.reaches(value, metric.direction)
         low, high = metric.range
         table.add_row(
             Text(metric.name),

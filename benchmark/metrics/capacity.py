@@ -67,10 +67,11 @@ def area_above(curve: Float[np.ndarray, " depths"], baseline: float) -> float:
     {"dci_explicitness(forest)": {}},
     range=(-1.0, 1.0),
     chance=None,
-    blind="How low the loss gets: noise codes, whose curve is flat, score near 1. Read beside informativeness.",
+    blind="How low the loss gets: codes that know nothing have a flat curve, which scores near 1.",
     reference="Eastwood et al. 2023 (DCI-ES), section 4; explitcitness.py and simple_gather.py",
     invariances=(),
     attained=False,
+    fooled_by_noise=True,
     default=[],
 )
 def dci_explicitness(

@@ -76,6 +76,9 @@ class Metric:
             maps), "affine" (invertible linear maps of all codes with an offset).
         seeded: Whether it takes `seed`; the others are deterministic.
         periods: Whether it takes `factor_periods`, that is, sees periodic factors as angles.
+        blocks: Whether it needs `content`, the columns of the content factors.
+        fooled_by_noise: Whether the score of codes that equal the factors lies within two standard deviations
+            of the noise floor: codes that know nothing score as high now and then.
         default: Whether it belongs to the default set of `unmix score`.
     """
 
@@ -93,7 +96,15 @@ class Metric:
     attained: bool = True
     seeded: bool = False
     periods: bool = False
+    blocks: bool = False
+    fooled_by_noise: bool = False
     default: bool = True
+
+    @property
+    def caveat(self) -> str:
+        """What belongs beside its every score, in words; "" for nothing."""
+        said = "noise can score as high as perfect codes: read it beside its noise floor"
+        return said if self.fooled_by_noise else ""
 
     def __call__(
         self,
@@ -102,12 +113,15 @@ class Metric:
         *,
         factor_types: Sequence[FactorType] | None = None,
         factor_periods: Sequence[float | None] | None = None,
+        content: Sequence[int] | None = None,
         seed: int = 0,
     ) -> Score:
-        """Score codes (n, d) against factors (n, k); metrics that need no seed or periods ignore them."""
+        """Score codes (n, d) against factors (n, k); metrics without seed, periods or content ignore them."""
         extra: dict[str, Any] = {"seed": seed} if self.seeded else {}
         if self.periods:
             extra["factor_periods"] = factor_periods
+        if self.blocks:
+            extra["content"] = content
         score = self.function(factors, codes, factor_types=factor_types, **self.settings, **extra)
         return Score(
             score,
@@ -130,6 +144,7 @@ def metric(
     invariances: Sequence[str] = (),
     rate: float = 1.0,
     attained: bool = True,
+    fooled_by_noise: bool = False,
     default: Sequence[str] | None = None,
 ) -> Callable[[Callable[..., Score]], Callable[..., Score]]:
     """Register a function under each of its variants' names; `default` names those of the default set."""
@@ -153,6 +168,8 @@ def metric(
                     attained=attained,
                     seeded="seed" in takes,
                     periods="factor_periods" in takes,
+                    blocks="content" in takes,
+                    fooled_by_noise=fooled_by_noise,
                     default=default is None or name in default,
                 )
             )

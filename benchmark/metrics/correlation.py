@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 
 from unmix.factors import FactorType
 from unmix.metrics.contract import Checked, Score, check, metric
-from unmix.metrics.regression import Split, halves, least_squares
+from unmix.metrics.regression import halves, least_squares
+from unmix.metrics.split import Split
 
 Correlation = Literal["pearson", "spearman", "rdc"]
 Columns = Float[np.ndarray, "n columns"]

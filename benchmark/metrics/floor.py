@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,10 @@ class Floor:
         """Sample standard deviation; 0 for a single shuffle."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
 
+    def reaches(self, score: float, direction: int = 1) -> bool:
+        """Whether a score is no better than two standard deviations above the mean: nothing to believe in."""
+        return direction * (score - self.mean) <= 2 * self.std
+
     def p_value(self, score: float, direction: int = 1) -> float:
         """Permutation p-value: (1 + how many shuffles do at least as well) / (1 + shuffles)."""
         as_good = sum(direction * value >= direction * score for value in self.values)
@@ -56,8 +61,9 @@ def noise_floor(
         factors: (n, k).
         codes: (n, d).
         repeats: Shuffles; their standard error is `std` / √repeats.
-        seed: Of the shuffles.
-        settings: Passed on: factor_types, factor_periods, seed of the metric is the default one.
+        seed: Of the shuffles, and of the metric where it takes one: another with each shuffle, so that the
+            floor also holds what the metric itself draws.
+        settings: Passed on: factor_types, factor_periods, content.
 
     Raises:
         ValueError: When repeats < 1; whatever the metric raises.
@@ -67,10 +73,14 @@ def noise_floor(
         >>> draws = np.random.default_rng(0).normal(size=(500, 5))
         >>> floor = noise_floor(mcc, draws, draws, repeats=10)
         >>> print(f"{mcc(draws, draws):.2f} against {floor.mean:.2f}; p = {floor.p_value(1.0):.2f}")
-        1.00 against 0.07; p = 0.09
+        1.00 against 0.06; p = 0.09
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}: at least one shuffle is needed")
-    generator = np.random.default_rng(seed)
-    shuffles = (generator.permutation(np.asarray(codes)) for _ in range(repeats))
-    return Floor(tuple(float(metric(factors, shuffled, **settings)) for shuffled in shuffles))
+    generator, table = np.random.default_rng(seed), np.asarray(codes)
+    seeded = "seed" in inspect.signature(metric).parameters
+    values = []
+    for _ in range(repeats):
+        drawn = {"seed": int(generator.integers(2**31))} if seeded else {}
+        values.append(float(metric(factors, generator.permutation(table), **drawn, **settings)))
+    return Floor(tuple(values))

@@ -15,6 +15,7 @@ from unmix.metrics import logistic
 from unmix.metrics.contract import Checked, InputError, Score, check, metric
 from unmix.metrics.information import share
 from unmix.metrics.mutual_information import entropy, levels, mutual_information, neighbour_information
+from unmix.metrics.scale import scaled
 from unmix.metrics.split import TRAIN, Split, split_rows
 
 Latents = Literal["real", "levels"]
@@ -56,11 +57,7 @@ def preference(information: Float[np.ndarray, "rows columns"]) -> Float[np.ndarr
 
 
 @metric(
-    {
-        "infom": {},
-        "infom(neighbours=3,threshold=0.125)": {"neighbours": 3, "threshold": 0.125},
-        "infom(levels)": {"latents": "levels"},
-    },
+    {"infom(levels)": {"latents": "levels"}},
     range=(0.0, 1.0),
     chance=None,
     accepts=_LEVELS,
@@ -68,6 +65,18 @@ def preference(information: Float[np.ndarray, "rows columns"]) -> Float[np.ndarr
     reference=_PAPER,
     invariances=_SEEN,
     attained=False,
+    default=[],
+)
+@metric(
+    {"infom": {}, "infom(neighbours=3,threshold=0.125)": {"neighbours": 3, "threshold": 0.125}},
+    range=(0.0, 1.0),
+    chance=None,
+    accepts=_LEVELS,
+    blind=_BLIND,
+    reference=_PAPER,
+    invariances=_SEEN,
+    attained=False,
+    fooled_by_noise=True,
     default=["infom"],
 )
 def infom(
@@ -123,11 +132,7 @@ def infom(
 
 
 @metric(
-    {
-        "infoc": {},
-        "infoc(neighbours=3,threshold=0.125)": {"neighbours": 3, "threshold": 0.125},
-        "infoc(levels)": {"latents": "levels"},
-    },
+    {"infoc(levels)": {"latents": "levels"}},
     range=(0.0, 1.0),
     chance=None,
     accepts=_LEVELS,
@@ -135,6 +140,18 @@ def infom(
     reference=_PAPER,
     invariances=_SEEN,
     attained=False,
+    default=[],
+)
+@metric(
+    {"infoc": {}, "infoc(neighbours=3,threshold=0.125)": {"neighbours": 3, "threshold": 0.125}},
+    range=(0.0, 1.0),
+    chance=None,
+    accepts=_LEVELS,
+    blind=_BLIND,
+    reference=_PAPER,
+    invariances=_SEEN,
+    attained=False,
+    fooled_by_noise=True,
     default=["infoc"],
 )
 def infoc(
@@ -248,7 +265,7 @@ def infoe(
     """
     checked = check(factors, codes, factor_types, accepts=_LEVELS, min_samples=6)
     rows, held = split_rows(checked.shape[0], split, train, seed)
-    known, new = logistic.scaled(checked.codes[rows], checked.codes[held], "standard")
+    known, new = scaled(checked.codes[rows], checked.codes[held])
     if latents == "levels":
         inputs = _indicators(checked)
         known, new = inputs[rows], inputs[held]

@@ -15,6 +15,7 @@ from unmix.metrics.contract import Checked, Score, check, metric
 from unmix.metrics.importance import completeness, concentration, disentanglement
 from unmix.metrics.information import binned, share
 from unmix.metrics.mutual_information import factor_labels, mutual_information
+from unmix.metrics.scale import scaled
 from unmix.metrics.split import TRAIN, Split, split_rows
 
 Matrix = Float[np.ndarray, "d k"]
@@ -190,7 +191,7 @@ def med_informativeness(
     """
     checked = check(factors, codes, factor_types, min_samples=6)
     rows, held = split_rows(checked.shape[0], split, train, seed)
-    known, new = logistic.scaled(checked.codes[rows], checked.codes[held], "standard")
+    known, new = scaled(checked.codes[rows], checked.codes[held])
     hits, warnings = [], list(checked.warnings)
     for i, tags in enumerate(factor_labels(checked, bins).T):
         guess = logistic.predict(known, tags[rows], new)

@@ -300,7 +300,7 @@ def factor_vae(
         "irs(binned)": {"binned": "all"},
         "irs(binned,q=1)": {"binned": "all", "quantile": 1.0},
     },
-    range=(0.0, 1.0),
+    range=(-1.0, 1.0),
     chance=None,
     blind="Codes that several factors move a little, and factors that no code holds.",
     reference="Suter et al. 2019, section 4 (q = 1); disentanglement_lib: q = 0.99, all factors in 20 bins",
@@ -323,9 +323,10 @@ def irs(
     max |c_i - mean c_i|, Q the quantile within the level (the paper's maximum is 1). The score is the mean
     over codes of max_j R_ij, weighted by max |c_i - mean c_i|: codes of a large scale count more.
 
-    Range [0, 1], higher is better. No fixed chance level: on noise it falls with n from the quantile's
-    distance to the maximum. No code that varies scores 0; dead codes have weight 0. It cannot see factors
-    that no code holds: one good code and nothing else scores 1.
+    Range [-1, 1], higher is better. No fixed chance level: on noise it falls with n from the quantile's
+    distance to the maximum, to slightly below 0 where the means of levels lie off the overall mean. No code
+    that varies scores 0; dead codes have weight 0. It cannot see factors that no code holds: one good code
+    and nothing else scores 1.
 
     Args:
         factors: (n, k).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +14,6 @@ from sklearn.multiclass import OneVsRestClassifier
 
 Codes = Float[np.ndarray, "n d"]
 Tags = Int[np.ndarray, " n"]
-Scale = Literal["standard", "minmax"]
 
 
 class Prediction(NamedTuple):
@@ -23,17 +22,6 @@ class Prediction(NamedTuple):
     probabilities: np.ndarray
     classes: np.ndarray
     warnings: tuple[str, ...]
-
-
-def scaled(codes: Codes, new: Float[np.ndarray, "m d"], scale: Scale) -> tuple[np.ndarray, np.ndarray]:
-    """Both in the units of the first: standard deviations from its mean, or its range from its minimum."""
-    if scale == "standard":
-        origin, unit = codes.mean(axis=0), codes.std(axis=0)
-    else:
-        origin, unit = codes.min(axis=0), np.ptp(codes, axis=0)
-    # A code that is constant here stays constant: its rounded deviation must not become its unit.
-    unit = np.where(np.ptp(codes, axis=0) > 0, unit, 1.0)
-    return (codes - origin) / unit, (new - origin) / unit
 
 
 def predict(

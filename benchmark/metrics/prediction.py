@@ -17,8 +17,10 @@ from unmix.factors import FactorType
 from unmix.metrics import logistic
 from unmix.metrics.bins import equal_width
 from unmix.metrics.contract import Checked, InputError, Score, check, metric
+from unmix.metrics.correlation import pearson
 from unmix.metrics.information import gap
 from unmix.metrics.mutual_information import factor_labels, levels
+from unmix.metrics.scale import scaled
 from unmix.metrics.split import TRAIN, Split, split_rows
 from unmix.metrics.trees import by_depth
 
@@ -31,20 +33,6 @@ NewCode = Float[np.ndarray, "m one"]
 MAX_DEPTH = 9
 _LINE: tuple[FactorType, ...] = ("ordinal", "continuous")
 _SAP = "Kumar et al. 2018, section 3; disentanglement_lib sap_score.py"
-
-
-def squared_correlation(checked: Checked) -> Float[np.ndarray, "k d"]:
-    """Share of each factor's variance that a line in each code explains; 0 for a dead code."""
-
-    def units(values: np.ndarray) -> np.ndarray:
-        centred = values - values.mean(axis=0)
-        norms = np.linalg.norm(centred, axis=0)
-        unit: np.ndarray = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
-        return unit
-
-    squares: np.ndarray = (units(checked.factors).T @ units(checked.codes)) ** 2
-    squares[:, checked.dead] = 0.0
-    return np.asarray(np.minimum(squares, 1.0))
 
 
 def svm_accuracy(code: Code, tags: Tags, new: NewCode, truth: np.ndarray) -> float:
@@ -105,7 +93,7 @@ def sap_correlation(factors: ArrayLike, codes: ArrayLike, *, factor_types: Seque
         1.00
     """
     checked = check(factors, codes, factor_types, accepts=_LINE)
-    return _gaps(squared_correlation(checked), checked, checked.warnings)
+    return _gaps(pearson(checked.factors, checked.codes) ** 2, checked, checked.warnings)
 
 
 @metric(
@@ -173,7 +161,7 @@ def sap(
     fit, held = split_rows(checked.shape[0], split, train, seed)
     values = checked.codes if bins is None else equal_width(checked.codes, bins) + 1.0
     labels = levels(checked.factors)
-    matrix = squared_correlation(checked)
+    matrix = pearson(checked.factors, checked.codes) ** 2
     accuracy = svm_accuracy if classifier == "svm" else tree_accuracy
     for i, kind in enumerate(checked.factor_types):
         if kind != "continuous":
@@ -278,8 +266,7 @@ def explicitness(
     checked = check(factors, codes, factor_types, min_samples=6)
     fit, held = split_rows(checked.shape[0], split, train, seed)
     labels = factor_labels(checked, bins)
-    scale: logistic.Scale = "minmax" if one_vs_rest else "standard"
-    known, new = logistic.scaled(checked.codes[fit], checked.codes[held], scale)
+    known, new = scaled(checked.codes[fit], checked.codes[held], "minmax" if one_vs_rest else "standard")
     warnings, areas = list(checked.warnings), []
     for i, tags in enumerate(labels.T):
         guess = logistic.predict(

@@ -22,9 +22,9 @@ from sklearn.linear_model import Lasso, LassoCV
 
 from unmix.metrics.boosting import boost, cut
 from unmix.metrics.contract import Checked
-from unmix.metrics.logistic import Scale, scaled
 from unmix.metrics.mutual_information import levels
 from unmix.metrics.regression import embed, explained
+from unmix.metrics.scale import Scale, scaled, units
 from unmix.metrics.split import Split, split_rows
 
 Predictor = Literal["gbt", "gbt_exact", "forest", "lasso"]
@@ -161,7 +161,7 @@ def _learner(predictor: Predictor, depth: int | None, scale: Scale, seed: int) -
 def _boosted(codes: Codes, target: Target, new: NewCodes, is_class: bool) -> Learned:
     bins = cut(codes, np.concatenate([codes, new]))
     if not is_class:
-        centre, spread = _units(target, "standard")
+        centre, spread = units(target, "standard")
         importance, outputs = boost(bins, (target - centre) / spread, "squared")
         return Learned(_shares(importance.sum(axis=1)), outputs * spread + centre)
     classes, tags = np.unique(target[:, 0], return_inverse=True)
@@ -195,7 +195,7 @@ def _lasso(codes: Codes, target: Target, new: NewCodes, is_class: bool, scale: S
     """Absolute weights of a lasso whose penalty cross-validation chooses, summed over the target's columns."""
     codes, new = scaled(codes, new, scale)
     rows = np.concatenate([codes, new])
-    centre, spread = _units(target, scale)
+    centre, spread = units(target, scale)
     importance, predictions, caught = np.zeros(codes.shape[1]), [], list[Any]()
     for column in ((target - centre) / spread).T:
         with warnings.catch_warnings(record=True) as noted:
@@ -210,12 +210,6 @@ def _lasso(codes: Codes, target: Target, new: NewCodes, is_class: bool, scale: S
         predictions.append(model.predict(rows))
     said = ("the lasso has not converged",) if caught else ()
     return Learned(importance, np.stack(predictions, axis=1) * spread + centre, said)
-
-
-def _units(target: Target, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
-    centre = target.mean(axis=0) if scale == "standard" else target.min(axis=0)
-    spread = target.std(axis=0) if scale == "standard" else np.ptp(target, axis=0)
-    return centre, np.where(np.ptp(target, axis=0) > 0, spread, 1.0)
 
 
 def _shares(importance: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,8 +13,9 @@ from sklearn.model_selection import GridSearchCV
 
 from unmix.factors import FactorType
 from unmix.metrics.contract import Checked, InputError, Score, check, metric
+from unmix.metrics.scale import scaled, units
+from unmix.metrics.split import Split, split_rows
 
-Split = Literal["random", "ordered", "none"]
 Codes = Float[np.ndarray, "n d"]
 Targets = Float[np.ndarray, "n columns"]
 NewCodes = Float[np.ndarray, "m d"]
@@ -26,18 +26,9 @@ ALPHAS = (1.0, 0.1, 0.01, 0.001)
 GAMMAS = (0.01, 0.21544347, 4.64158883, 100.0)
 
 
-def halves(n: int, split: Split, seed: int) -> tuple[Int[np.ndarray, " fit"], Int[np.ndarray, " score"]]:
-    """Rows to fit on and rows to score on: disjoint halves, or all rows twice ("none").
-
-    "random" shuffles first: arrays often arrive in the order of a factor grid, of which one half says
-    nothing about the other. "ordered" takes the first half to fit on, as cl-ica does.
-    """
-    rows = np.arange(n)
-    if split == "none":
-        return rows, rows
-    if split == "random":
-        rows = np.random.default_rng(seed).permutation(n)
-    return rows[: n // 2], rows[n // 2 :]
+def halves(n: int, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`split_rows` in halves: the first to fit on (cl-ica), the second to score on."""
+    return split_rows(n, split, n // 2, seed)
 
 
 def embed(checked: Checked) -> tuple[Targets, Int[np.ndarray, " columns"]]:
@@ -70,25 +61,21 @@ def least_squares(codes: Codes, targets: Targets, new: NewCodes) -> Predictions:
 
     Codes are standardised by what is fitted on, so that their scales do not move what counts as zero.
     """
-    centre, scale = codes.mean(axis=0), codes.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    known, asked = scaled(codes, new)
     mean = targets.mean(axis=0)
-    weights = np.linalg.lstsq((codes - centre) / scale, targets - mean, rcond=None)[0]
-    prediction: np.ndarray = (new - centre) / scale @ weights + mean
+    prediction: np.ndarray = asked @ np.linalg.lstsq(known, targets - mean, rcond=None)[0] + mean
     return prediction
 
 
 def kernel_ridge(codes: Codes, targets: Targets, new: NewCodes, gamma: float | None) -> Predictions:
     """RBF kernel ridge on standardised codes; alpha and gamma by 3-fold cross-validation without one."""
-    centre, scale = codes.mean(axis=0), codes.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    mean, spread = targets.mean(axis=0), targets.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    known, asked = scaled(codes, new)
+    mean, spread = units(targets, "standard")
     model: KernelRidge | GridSearchCV = KernelRidge(kernel="rbf", alpha=1.0, gamma=gamma)
     if gamma is None:
         model = GridSearchCV(KernelRidge(kernel="rbf"), {"alpha": ALPHAS, "gamma": GAMMAS}, cv=3)
-    model.fit((codes - centre) / scale, (targets - mean) / spread)
-    prediction: np.ndarray = model.predict((new - centre) / scale) * spread + mean
+    model.fit(known, (targets - mean) / spread)
+    prediction: np.ndarray = model.predict(asked) * spread + mean
     return prediction
 
 
@@ -297,11 +284,20 @@ def r2_permuted(
     return Score(per_factor.mean(), shape=checked.shape, warnings=checked.warnings, details=details)
 
 
+@metric(
+    {"block_identifiability": {}, "block_identifiability(linear)": {"kernel": False}},
+    range=(-np.inf, 1.0),
+    blind="Style that the codes hold besides the content: it stands in the details. Which code holds a factor.",
+    reference="von Kügelgen et al. 2021, section 5.1",
+    invariances=_SEEN,
+    attained=False,
+    default=[],
+)
 def block_identifiability(
     factors: ArrayLike,
     codes: ArrayLike,
     *,
-    content: Sequence[int],
+    content: Sequence[int] | None = None,
     factor_types: Sequence[FactorType] | None = None,
     factor_periods: Sequence[float | None] | None = None,
     kernel: bool = True,
@@ -310,14 +306,17 @@ def block_identifiability(
     """Held-out R² of the content factors from the codes; the style factors' R² stands in the details.
 
     Codes that identify the content block score 1 on content and, where content and style are independent, 0
-    on style. One number cannot say both: read them together. For range, chance and errors see `r2`.
+    on style. One number cannot say both: read them together.
+
+    Range (-inf, 1], higher is better (of content); chance 0 as n grows. Dead codes add nothing. It cannot see
+    which code holds a factor.
 
     Args:
         factors: (n, k), content and style.
         codes: (n, d), the code block that is to hold the content.
-        content: Columns of the content factors; the others are style.
-        factor_types: One a factor.
-        factor_periods: Of each periodic factor.
+        content: Columns of the content factors, which must be given; the others are style.
+        factor_types: One a factor; "continuous" by default.
+        factor_periods: Of each periodic factor in its own units, None for the others.
         kernel: RBF kernel ridge (the paper's nonlinear R²) or linear regression.
         seed: Of the random halves.
 
@@ -325,9 +324,7 @@ def block_identifiability(
         Mean R² over content; details: content (one each), style (one each).
 
     Raises:
-        InputError: As `r2`; a content column that does not exist or is constant.
-
-    Reference: von Kügelgen et al. 2021, section 5.1.
+        InputError: As `r2`; no content column, one that does not exist or one that is constant.
 
     Example:
         >>> factors = np.random.default_rng(0).normal(size=(500, 3))
@@ -335,14 +332,17 @@ def block_identifiability(
         >>> print(f"{score:.2f} {abs(score.details['style'][0]):.1f}")
         1.00 0.0
     """
-    table = np.asarray(factors)
-    k = 1 if table.ndim == 1 else table.shape[-1]
-    if not content or not set(content) <= set(range(k)):
-        raise InputError(f"content columns {list(content)} are not among the {k} factors")
-    style = [column for column in range(k) if column not in content]
-    check(factors, codes, factor_types, factor_periods=factor_periods)
+    checked = check(factors, codes, factor_types, factor_periods=factor_periods)
+    table = np.asarray(factors).reshape(checked.shape[0], -1)
+    k = table.shape[1]
+    block = list(dict.fromkeys(content or ()))
+    if not block or not set(block) <= set(range(k)):
+        raise InputError(f"content columns {block} are not among the {k} factors: give `content`, at least one")
+    varies = np.flatnonzero(np.ptp(table, axis=0))
+    if not set(block) <= set(varies):
+        raise InputError(f"content columns {sorted(set(block) - set(varies))} are constant: nothing to identify")
 
-    def block(columns: Sequence[int]) -> Score:
+    def scored(columns: Sequence[int]) -> Score:
         return r2(
             table[:, list(columns)],
             codes,
@@ -352,14 +352,11 @@ def block_identifiability(
             seed=seed,
         )
 
-    scored = block(content)
-    details = {"content": scored.details["per_factor"], "style": np.array([])}
-    if style:
-        details["style"] = block(style).details["per_factor"]
-    return Score(
-        scored,
-        variant=f"block_identifiability({'kernel' if kernel else 'linear'})",
-        shape=(scored.n, scored.d, k),
-        warnings=scored.warnings,
-        details=details,
-    )
+    score = scored(block)
+    style = [int(column) for column in varies if column not in block]
+    details = {
+        "content": score.details["per_factor"],
+        "style": scored(style).details["per_factor"] if style else np.array([]),
+    }
+    warnings = dict.fromkeys([*checked.warnings, *score.warnings])
+    return Score(score, shape=checked.shape, warnings=tuple(warnings), details=details)
