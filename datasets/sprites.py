@@ -47,45 +47,48 @@ def draw(
     """
     tables = _tables(str(shape.device))
     sprite = (shape * len(SCALES) + scale) * ORIENTATIONS + orientation
-    line = torch.arange(LINES, device=shape.device)
-    chord = ((sprite * HEIGHTS + tables.first_height[y])[:, None] + STEPS * line).flatten()
-    centre = (x * (POSITIONS / STEPS) + (SIDE // 4 - 0.5)).float().repeat_interleave(LINES)
-    row = ((tables.first_line[y] + SIDE * torch.arange(len(y), device=y.device))[:, None] + line).flatten()
-    images = torch.zeros(len(x) * SIDE, SIDE // 8, dtype=torch.int64, device=x.device)
-    images.index_copy_(0, row, tables.stretch(tables.chords.index_select(0, chord), centre))
+    place = sprite * STEPS + tables.phase[y]
+    line = (tables.first_line[y] + SIDE * torch.arange(len(y), device=y.device))[:, None] + tables.lines
+    centre = (x * (POSITIONS / STEPS) + (SIDE // 4 - 0.5)).float()
+    stretch = torch.zeros(len(x) * SIDE, dtype=torch.int32, device=x.device)
+    stretch[line] = _stretch(tables.chords.index_select(0, place), centre[:, None])
+    images = tables.rows.index_select(0, stretch)
     # Hearts are not convex: a few lines cut them more than once. Cuts have no pixel in common, so that adding joins.
-    more = tables.more.index_select(0, chord)
-    again = more.nonzero()[:, 0]
-    cuts = tables.cuts.index_select(0, more[again] - 1)
-    pixels = tables.stretch(cuts.flatten(0, 1), centre[again].repeat_interleave(cuts.shape[1]))
-    images.index_add_(0, row[again], pixels.view(*cuts.shape[:2], SIDE // 8).sum(1))
+    more = tables.more.index_select(0, place)
+    image, row = more.nonzero().unbind(1)
+    cuts = tables.cuts.index_select(0, more[image, row].int() - 1)
+    others = tables.rows.index_select(0, _stretch(cuts, centre[image, None]).flatten())
+    images.index_add_(0, line[image, row], others.view(*cuts.shape[:2], SIDE // 8).sum(1))
     return images.view(torch.uint8).view(-1, 1, SIDE, SIDE)
+
+
+def _stretch(ends: Float[Tensor, "n lines 2"], centre: Float[Tensor, "n 1"]) -> Int[Tensor, "n lines"]:
+    """Which of `rows` has the pixels whose centres lie between the ends."""
+    columns = (ends + centre[..., None]).ceil_()
+    return (columns[..., 0] * (SIDE + 1) + columns[..., 1]).int()
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """What `draw` looks up.
+    """What `draw` looks up. A place is a sprite and one of the 31 ways in which its lines can lie beside the pixels'.
 
     Attributes:
         chords: Left and right end of each line's first cut from the centre, (0, 0) where it misses the sprite.
         more: 1 + the row of `cuts` that has a line's other cuts, 0 for none.
         cuts: Other cuts, padded with (0, 0).
         first_line: Of each y, the first line of pixels within REACH.
-        first_height: Its place among the heights.
+        phase: Of each y, how the lines lie.
+        lines: 0 to LINES.
         rows: Pixels of a line that is set from column `first` to before `last`, at first * 65 + last; eight a word.
     """
 
-    chords: Float[Tensor, "lines 2"]
-    more: Int[Tensor, " lines"]
+    chords: Float[Tensor, "places lines 2"]
+    more: Int[Tensor, "places lines"]
     cuts: Float[Tensor, "others cuts 2"]
     first_line: Int[Tensor, " y"]
-    first_height: Int[Tensor, " y"]
+    phase: Int[Tensor, " y"]
+    lines: Int[Tensor, " lines"]
     rows: Int[Tensor, "stretches 8"]
-
-    def stretch(self, ends: Float[Tensor, "n 2"], centre: Float[Tensor, " n"]) -> Int[Tensor, "n 8"]:
-        """The pixels whose centres lie between the ends."""
-        columns = (ends + centre[:, None]).ceil_()
-        return self.rows.index_select(0, (columns[:, 0] * (SIDE + 1) + columns[:, 1]).int())
 
 
 @cache
@@ -97,19 +100,22 @@ def _tables(device: str) -> _Tables:
     cuts += [_ellipse(scale, angles, height) for scale in SCALES]
     cuts += [_polygon(_heart() * scale, angles, height) for scale in SCALES]
     most = max(table.shape[2] for table in cuts)
-    chords = torch.cat([nn.functional.pad(table, (0, 0, 0, most - table.shape[2])).flatten(0, 1) for table in cuts])
-    several = (chords[:, 1:, 1] > chords[:, 1:, 0]).any(dim=1)
+    chords = torch.cat([nn.functional.pad(table, (0, 0, 0, most - table.shape[2])) for table in cuts])
+    # Lines STEPS apart are seen together.
+    chords = chords.unflatten(1, (LINES, STEPS)).transpose(1, 2).flatten(0, 1)
+    several = (chords[:, :, 1:, 1] > chords[:, :, 1:, 0]).any(dim=2)
     y = torch.arange(POSITIONS)
     first_line = SIDE // 4 + -((-LOWEST - POSITIONS * y) // STEPS)
     column = torch.arange(SIDE)
     first, last = torch.arange(SIDE + 1)[:, None, None], torch.arange(SIDE + 1)[None, :, None]
     rows = ((column >= first) & (column < last)).to(torch.uint8) * 255
     tables = _Tables(
-        chords=chords[:, 0].float().contiguous(),
-        more=(several.cumsum(0) * several).int(),
-        cuts=chords[several, 1:].float().contiguous(),
+        chords=chords[:, :, 0].float().contiguous(),
+        more=(several.flatten().cumsum(0).view_as(several) * several).to(torch.int16),
+        cuts=chords[several][:, 1:].float().contiguous(),
         first_line=first_line,
-        first_height=STEPS * (first_line - SIDE // 4) - POSITIONS * y - LOWEST,
+        phase=STEPS * (first_line - SIDE // 4) - POSITIONS * y - LOWEST,
+        lines=torch.arange(LINES),
         rows=rows.view(-1, SIDE).view(torch.int64),
     )
     return _Tables(**{name: table.to(device) for name, table in vars(tables).items()})
