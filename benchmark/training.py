@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
 import os
 import time
@@ -155,6 +157,7 @@ class _Loop:
         self.recent: list[Terms] = []  # since the last point, on the device: reading each would wait
 
     def run(self) -> None:
+        _keep_freed_memory()
         self._resume()
         trainer, steps = self.trainer, self.recipe.steps
         marks = {max(1, round(steps * i / trainer.points)) for i in range(1, trainer.points + 1)}
@@ -251,3 +254,16 @@ class _Loop:
         self.generator.set_state(state["generator"].cpu())
         self.step, self.seconds, self.recent = state["step"], state["seconds"], state["recent"]
         self.trainer.curve[:] = [Progress(**point) for point in state["curve"]]
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed blocks of up to 32 MiB, which it returns to the system by default.
+
+    The activations of a convolutional step are a few MiB each and would be faulted in again page by page at every
+    step: a fifth of its time on a CPU.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # other systems have other allocators
+        library = ctypes.CDLL(None)
+        library.mallopt(mmap_threshold, 32 << 20)
+        library.mallopt(trim_threshold, 1 << 30)
