@@ -25,7 +25,8 @@ MOTION = Motion(
 """Of y, x and area, in pixels and a frame: steps as Klindt et al. 2021 fitted 82,506 transitions of KITTI Masks.
 
 As printed by `data_analysis/data_analysis_both.ipynb` of their release. The excess kurtosis that it prints is 65, 39
-and 69; these laws have 8, 13 and 31, above a Laplace's 3 and less than the true transitions.
+and 69; these laws have 8, 13 and 31, or 8, 13 and 21 with steps reflected at the ends: above a Laplace's 3, below the
+true transitions'.
 """
 RANGES = tuple(zip(MOTION.low, MOTION.high, strict=True))
 FACTORS = (

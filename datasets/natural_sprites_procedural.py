@@ -23,8 +23,9 @@ MOTION = Motion(
     steps=(GeneralizedNormal(0.515, 0.257), GeneralizedNormal(0.548, 0.308), GeneralizedNormal(0.444, 5.04)),
 )
 """Of x, y and area, in pixels of a 64 x 64 image and a frame: steps as Klindt et al. 2021 fitted 234,652 transitions of
-YouTube-VOS, the source of Natural Sprites (printed by `data_analysis/data_analysis_both.ipynb` of their release, with
-an excess kurtosis of 40, 36 and 76; these laws have 20, 17 and 33). The ranges are those of the grid in their loader.
+YouTube-VOS, the source of Natural Sprites, as printed by `data_analysis/data_analysis_both.ipynb` of their release. The
+excess kurtosis that it prints is 40, 36 and 76; these laws have 20, 17 and 33, or 15, 13 and 14 with steps reflected
+at the ends. The ranges are those of the grid in their loader.
 """
 CONTINUOUS = (
     *(Factor(name, "continuous", range=(0.2, 0.8), unit="of the image's side") for name in ("x", "y")),
