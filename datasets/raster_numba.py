@@ -22,7 +22,8 @@ from unmix.datasets.materials import INNER_IOR, OUTER_IOR, SPOT_BLEND, SPOT_COS,
 from unmix.datasets.scene import BEYOND, BIAS, COARSE, EDGE, FAR, FINE, NEAR, SUB, TOO_CLOSE
 from unmix.datasets.teapot import teapot
 
-Array = Any  # inside of compiled functions: float64, but for the integers u, v, triangles, ids and masks
+Array = Any  # what compiled functions take: float64, but u, v, triangles, ids and masks are integers
+config: Any = numba.config
 
 
 def _folder() -> Path:
@@ -45,13 +46,13 @@ def _callable(formula: Callable[..., Any]) -> None:
     overload(formula, jit_options={"fastmath": True}, strict=False)(lambda *_: inspect.unwrap(formula))
 
 
-_before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_folder())
+_before, config.CACHE_DIR = config.CACHE_DIR, str(_folder())
 for _formula in (materials.smaller, materials.larger, fresnel, smith, reflect, cone, srgb):
     _callable(_formula)
 
 
 @_compiled
-def project(matrix, vertices, u, v, k):
+def project(matrix: Array, vertices: Array, u: Array, v: Array, k: Array) -> None:
     """Vertices -> rounded canvas coordinates and k / w; k is FAR for a vertex behind the projection's centre."""
     for i in range(len(vertices)):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
@@ -68,7 +69,7 @@ def project(matrix, vertices, u, v, k):
 
 
 @_compiled
-def edges(u, v, a, b, c, side):
+def edges(u: Array, v: Array, a: Array, b: Array, c: Array, side: Array) -> tuple[Any, ...]:
     """A triangle's edge functions at the first sample of its bounding box, their steps, and the box."""
     ua, va, ub, vb, uc, vc = u[a], v[a], u[b], v[b], u[c], v[c]
     left = max((min(ua, ub, uc) + SUB // 2 - 1) // SUB, 0)
@@ -86,13 +87,13 @@ def edges(u, v, a, b, c, side):
 
 
 @_compiled
-def threshold(x, y):
+def threshold(x: Array, y: Array) -> int:
     """Least value of an edge's function inside: of two triangles that share the edge, one owns the samples on it."""
     return 0 if y < 0 or (y == 0 and x > 0) else 1
 
 
 @_compiled
-def depth(u, v, k, triangles, facing, keys, ids):
+def depth(u: Array, v: Array, k: Array, triangles: Array, facing: Array, keys: Array, ids: Array) -> None:
     """The nearest triangle at each sample (ids; -1: none) and its interpolated k (keys: larger is nearer).
 
     A sample on a shared edge belongs to one side only. facing: 1 for all triangles, 0 for those seen from the back.
@@ -127,7 +128,7 @@ def depth(u, v, k, triangles, facing, keys, ids):
 
 
 @_compiled
-def cover(u, v, k, triangles, bit, masks):
+def cover(u: Array, v: Array, k: Array, triangles: Array, bit: Array, masks: Array) -> None:
     """Set a bit at each sample that a triangle, seen from the back, covers."""
     side = masks.shape[0]
     for t in range(len(triangles)):
@@ -151,7 +152,7 @@ def cover(u, v, k, triangles, bit, masks):
 
 
 @_shading
-def seen(keys, matrix, x, y, z):
+def seen(keys: Array, matrix: Array, x: Array, y: Array, z: Array) -> float:
     """Share of light that a shadow map lets through to a point: of the four texels around it."""
     w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
     if w < NEAR:
@@ -177,7 +178,9 @@ def seen(keys, matrix, x, y, z):
 
 
 @_shading
-def shade_ground(ground, masks, spot, axis, points, colours, canvas):
+def shade_ground(
+    ground: Array, masks: Array, spot: Array, axis: Array, points: Array, colours: Array, canvas: Array
+) -> None:
     """Linear RGB of each coarse sample of the ground. `ground` is a row of `scene.Ground`'s columns each."""
     bits = np.uint64(0xFFFF)
     for y in range(canvas.shape[0]):
@@ -210,7 +213,22 @@ def shade_ground(ground, masks, spot, axis, points, colours, canvas):
 
 
 @_shading
-def shade_pot(x, y, z, nx, ny, nz, maps, keys, spot, axis, points, lamp, colours, out):
+def shade_pot(
+    x: Array,
+    y: Array,
+    z: Array,
+    nx: Array,
+    ny: Array,
+    nz: Array,
+    maps: Array,
+    keys: Array,
+    spot: Array,
+    axis: Array,
+    points: Array,
+    lamp: Array,
+    colours: Array,
+    out: Array,
+) -> None:
     """Linear RGB of a point of the pot with a normal: the sum over the points of each light."""
     vx, vy, vz = s.CAMERA[0] - x, s.CAMERA[1] - y, s.CAMERA[2] - z
     d = sqrt(vx * vx + vy * vy + vz * vz)
@@ -257,7 +275,7 @@ def shade_pot(x, y, z, nx, ny, nz, maps, keys, spot, axis, points, lamp, colours
 
 
 @_compiled
-def count(bits):
+def count(bits: Array) -> int:
     """Bits that are set."""
     n = 0
     while bits:
@@ -267,7 +285,7 @@ def count(bits):
 
 
 @_shading
-def blur(canvas, weights, image):
+def blur(canvas: Array, weights: Array, image: Array) -> None:
     """The pixel filter over the coarse canvas: image (size, size, 3) is overwritten."""
     size, taps = image.shape[0], len(weights)
     row = np.empty((size, 3))
@@ -287,7 +305,19 @@ def blur(canvas, weights, image):
 
 
 @_shading
-def add_pot(u, v, k, vertices, normals, triangles, ids, canvas, weights, image, lights):
+def add_pot(
+    u: Array,
+    v: Array,
+    k: Array,
+    vertices: Array,
+    normals: Array,
+    triangles: Array,
+    ids: Array,
+    canvas: Array,
+    weights: Array,
+    image: Array,
+    lights: Array,
+) -> None:
     """Put the pot's samples in front of the ground's, through the pixel filter."""
     maps, keys, spot, axis, points, lamp, colours = lights
     size, taps = image.shape[0], len(weights)
@@ -321,7 +351,7 @@ def add_pot(u, v, k, vertices, normals, triangles, ids, canvas, weights, image, 
 
 
 @_compiled
-def picture(scene, meshes, tables, image, out):
+def picture(scene: Array, meshes: Array, tables: Array, image: Array, out: Array) -> None:
     """One picture: `image` (size, size, 3) is room for linear RGB, `out` (3, size, size) takes the bytes."""
     rotation, position, spot, points, shadows, maps, colours = scene
     (places, directions, triangles), (caster, caster_triangles) = meshes
@@ -354,7 +384,7 @@ def picture(scene, meshes, tables, image, out):
                 out[c, y, x] = np.uint8(255 * srgb(min(max(image[y, x, c], 0.0), 1.0)) + 0.5)
 
 
-numba.config.CACHE_DIR = _before
+config.CACHE_DIR = _before
 
 
 def draw(scene: s.Scene, size: int, threads: int = 1) -> UInt8[ndarray, "n 3 size size"]:

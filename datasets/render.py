@@ -12,7 +12,7 @@ from torch import Tensor
 from unmix.datasets.scene import Colours, Mode, scene, units
 
 Backend = Literal["numba", "torch"]
-BATCH = 2**17  # pixels that the torch backend draws at once: it needs some kilobytes for each
+BATCH = 2**14, 2**18  # pixels that torch draws at once: on a CPU few, for its cache; elsewhere some gigabytes' worth
 
 
 def backend_for(device: torch.device) -> Backend:
@@ -42,15 +42,16 @@ def render(
     if used == "numba":
         from unmix.datasets import raster_numba
 
-        images = raster_numba.draw(scene(placed, size, colours), size, torch.get_num_threads())
-        return torch.from_numpy(images).to(latents.device)
+        drawn = raster_numba.draw(scene(placed, size, colours), size, torch.get_num_threads())
+        return torch.from_numpy(drawn).to(latents.device)
     from unmix.datasets import raster_torch
 
-    parts = [
-        raster_torch.draw(scene(part, size, colours), size, latents.device)
-        for part in (placed[i : i + step] for step in (max(BATCH // size**2, 1),) for i in range(0, len(placed), step))
-    ]
-    return torch.cat([torch.empty((0, 3, size, size), dtype=torch.uint8, device=latents.device), *parts])
+    step = max(BATCH[latents.device.type != "cpu"] // size**2, 1)
+    images = torch.empty((len(placed), 3, size, size), dtype=torch.uint8, device=latents.device)
+    for start in range(0, len(placed), step):
+        part = scene(placed[start : start + step], size, colours)
+        images[start : start + step] = raster_torch.draw(part, size, latents.device)
+    return images
 
 
 def check(latents: Float[Tensor, "n 10"], size: int) -> None:

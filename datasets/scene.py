@@ -37,7 +37,7 @@ MAPS = SPOT_MAPS + LAMP_MAPS + SUN_MAPS
 FINE, COARSE = 4, 2  # samples a pixel and axis: of the pot, of the ground
 CASTER = 6  # tessellation of the pot that throws shadows
 BIAS = 0.01  # how far above its surface a point of the pot looks for shadows
-EDGE = 0.02  # more than the cosines by which the points of the spotlight's disc differ, seen from the ground
+EDGE = 0.011  # more than the cosines by which the points of the spotlight's disc differ, seen from the ground
 TOO_CLOSE = 0.01  # cubed distance to the lamp below which it gets no brighter
 
 # Of the renderers: vertices are rounded to 1 / SUB of a sample, so that what a triangle covers is exact arithmetic.
@@ -81,9 +81,11 @@ def units(latents: Float64[ndarray, "n 10"], mode: Mode) -> Float64[ndarray, "n 
     box: positions 3 z, angles z pi/2: half of each circle, so nothing wraps round (the published data).
     sphere: x and y as before, z in [0, 3], angles in [0, 2 pi]: all of each circle.
     """
-    if mode == "box":
-        return latents * np.array([3.0] * 3 + [math.pi / 2] * 7)
-    return (latents + np.array([0.0] * 2 + [1.0] * 8)) * np.array([3.0, 3.0, 1.5] + [math.pi] * 7)
+    shift, scale = [0.0] * 10, [3.0] * 3 + [math.pi / 2] * 7
+    if mode == "sphere":
+        shift, scale = [0.0] * 2 + [1.0] * 8, [3.0, 3.0, 1.5] + [math.pi] * 7
+    placed: Float64[ndarray, "n 10"] = (latents + np.array(shift)) * np.array(scale)
+    return placed
 
 
 def rgb(hue: Float64[ndarray, " n"], saturation: float, colours: Colours) -> Float64[ndarray, "n 3"]:
@@ -107,7 +109,8 @@ def rgb(hue: Float64[ndarray, " n"], saturation: float, colours: Colours) -> Flo
         (one, low, falling),
     )
     wheel = np.stack([np.stack(channels, axis=1) for channels in sextants])
-    return np.maximum(wheel[sextant.astype(int) % 6, np.arange(len(hue))], 0)
+    found: Float64[ndarray, "n 3"] = np.maximum(wheel[sextant.astype(int) % 6, np.arange(len(hue))], 0)
+    return found
 
 
 def scene(units: Float64[ndarray, "n 10"], size: int, colours: Colours = "clean") -> Scene:
@@ -216,7 +219,8 @@ def _frame(axis: Float64[ndarray, "*n 3"]) -> tuple[Float64[ndarray, "*n 3"], ..
 def _disc_facing(axis: Float64[ndarray, "n 3"], points: int) -> Float64[ndarray, "n points 3"]:
     right, up, _ = _frame(axis)
     disc = _disc(points)
-    return disc[:, :1] * right[:, None] + disc[:, 1:] * up[:, None]
+    found: Float64[ndarray, "n points 3"] = disc[:, :1] * right[:, None] + disc[:, 1:] * up[:, None]
+    return found
 
 
 def _euler(angles: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3 3"]:

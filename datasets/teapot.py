@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -63,6 +63,16 @@ class Mesh:
     vertices: Float64[ndarray, "v 3"]
     normals: Float64[ndarray, "v 3"]
     triangles: Int64[ndarray, "t 3"]
+
+    @cached_property
+    def twins(self) -> Int64[ndarray, "t 3"]:
+        """The triangle beyond the edge opposite to each corner; -1 at a border of the surface."""
+        starts, ends = (np.roll(self.triangles, -turn, axis=1) for turn in (1, 2))
+        names, twin_names = starts * len(self.vertices) + ends, ends * len(self.vertices) + starts
+        order = np.argsort(names, axis=None)
+        place = np.searchsorted(names.ravel(), twin_names.ravel(), sorter=order) % names.size
+        found = names.ravel()[order[place]] == twin_names.ravel()
+        return np.where(found, order[place] // 3, -1).reshape(-1, 3)
 
 
 @cache
