@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from unmix.factors import Factor, FactorType
 from unmix.metrics.contract import Score
 from unmix.registry import METRICS
-from unmix.types import Dataset, Encoder
+from unmix.types import Dataset, DeclinedError, Encoder
 
 DEFAULT_METRICS = ("r2(in_sample)", "r2", "mcc", "mcc(spearman)", "mcc(held_out)")
 
@@ -68,9 +69,43 @@ def codes_and_factors(
 def score(
     codes: np.ndarray, factors: np.ndarray, dataset: Dataset, metrics: Sequence[str], seed: int
 ) -> dict[str, Score]:
-    """Registered metric name -> score."""
-    types = [factor.type for factor in dataset.factors]
+    """Registered metric name -> score.
+
+    Raises:
+        DeclinedError: A metric has no meaning for a factor, see `types_for`.
+    """
     periods = [factor.period for factor in dataset.factors]
-    return {
-        name: METRICS[name](factors, codes, factor_types=types, factor_periods=periods, seed=seed) for name in metrics
-    }
+    scores = {}
+    for name in metrics:
+        types, note = types_for(name, dataset.factors)
+        given = METRICS[name](factors, codes, factor_types=types, factor_periods=periods, seed=seed)
+        warnings = (*given.warnings, note) if note else given.warnings
+        shape = (given.n, given.d, given.k)
+        scores[name] = Score(given, variant=name, shape=shape, warnings=warnings, details=given.details)
+    return scores
+
+
+def types_for(metric: str, factors: Sequence[Factor]) -> tuple[list[FactorType], str]:
+    """The factor types that a metric is told, and a caveat where they are not the dataset's.
+
+    A metric that does not know angles takes a periodic factor's levels as ordered, or its values as numbers, as the
+    papers' protocols do.
+
+    Raises:
+        DeclinedError: The metric has no meaning for a factor that varies; the message names both.
+    """
+    accepts, types, unrolled = METRICS[metric].accepts, [], []
+    for factor in factors:
+        kind = factor.type
+        if kind == "periodic" and kind not in accepts:
+            kind = "ordinal" if factor.size is not None else "continuous"
+            unrolled.append(factor.name)
+        if factor.constant and kind not in accepts:
+            kind = accepts[0]  # dropped before anything is computed
+        if kind not in accepts:
+            raise DeclinedError(
+                f"{metric} has no meaning for the factor {factor.name}, which is {factor.type}: it takes "
+                f"{', '.join(accepts)}; leave it out of --metrics"
+            )
+        types.append(kind)
+    return types, f"taken as numbers, not as angles: {', '.join(unrolled)}" if unrolled else ""

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 
 from unmix.baselines.reference import PlusIca
 from unmix.baselines.vae import Vae
-from unmix.evaluation import EncoderError, Evaluation, codes_and_factors, encode, score
+from unmix.evaluation import EncoderError, Evaluation, codes_and_factors, encode, score, types_for
 from unmix.metrics.contract import Score
 from unmix.provenance import commit, hardware, versions
 from unmix.record import Record, Specification, Store
-from unmix.registry import DATASETS, METHODS, METRICS
+from unmix.registry import DATASETS, METHODS
 from unmix.seeds import derived_generator, derived_seed
 from unmix.training import Progress, Trainer
 from unmix.types import Dataset, Encoder, Method
@@ -64,9 +64,10 @@ def specify(
         DeclinedError: Dataset or method has no meaning as configured.
     """
     evaluation = evaluation or Evaluation()
+    made = make_dataset(dataset, seed)
     for name in evaluation.metrics:
-        METRICS[name]  # an unknown name must end the run before it trains
-    described = {"name": dataset["name"], **_identity(make_dataset(dataset, seed))}
+        types_for(name, made.factors)  # an unknown name, or one without meaning, must end the run before it trains
+    described = {"name": dataset["name"], **_identity(made)}
     described.pop("seed", None)
     return Specification(
         dataset=described,
