@@ -18,11 +18,11 @@ def test_a_metric_without_angles_takes_their_levels_as_ordered_and_says_so() -> 
     generator = np.random.default_rng(0)
     factors = generator.integers(dataset.grid.sizes, size=(500, 6)).astype(np.float32)
     codes = factors[:, 1:] + generator.normal(size=(500, 5)).astype(np.float32)
-    found = score(codes, factors, dataset, ("sap", "mcc"), 0)
+    found = score(codes, factors, dataset, ("sap", "dci(lasso)"), 0)
     types = ["categorical", "categorical", "ordinal", "ordinal", "ordinal", "ordinal"]
     assert found["sap"] == sap(factors, codes, factor_types=types)
     assert "taken as numbers, not as angles: orientation" in found["sap"].warnings
-    assert not any("angles" in warning for warning in found["mcc"].warnings)
+    assert not any("taken as numbers" in warning for warning in found["dci(lasso)"].warnings)
 
 
 def test_a_metric_without_meaning_is_declined_before_training() -> None:
