@@ -33,7 +33,7 @@ class Solid:
     def hit(self, origin: Vectors, direction: Vectors, light: Vectors) -> tuple[Tensor, Tensor]:
         """Where rays enter, in units of their direction (infinite where they miss), and <normal, light> there."""
         if self.quadric is None:
-            entered, left, shade = torch.tensor(-math.inf), torch.tensor(math.inf), torch.tensor(0.0)
+            entered, left, shade = (direction.new_tensor(start) for start in (-math.inf, math.inf, 0.0))
         else:
             entered, left = _quadric_ends(self.quadric, origin, direction)
             shade = _quadric_shade(self.quadric, origin + entered * direction, light)

@@ -10,7 +10,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from unmix.datasets import kitti_masks_procedural, natural_sprites_procedural, shapes3d_procedural
+from unmix.datasets import (
+    kitti_masks_procedural,
+    mpi3d_procedural,
+    natural_sprites_procedural,
+    shapes3d_procedural,
+)
 from unmix.datasets.kitti_masks_procedural import KittiMasksProcedural
 from unmix.datasets.motion import Motion
 from unmix.datasets.natural_sprites_procedural import NaturalSpritesProcedural
@@ -85,6 +90,15 @@ def test_solids_of_shapes3d_stay_within_the_part_that_is_drawn() -> None:
     for index, (height, solid) in enumerate(shapes3d_procedural.SOLIDS.values()):
         whole = room.with_solid(solid(1.25), 1.25 * height)
         assert torch.equal(whole, table[-1, index])
+
+
+def test_solids_of_mpi3d_stay_within_the_window_that_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = DATASETS["mpi3d_procedural"]()
+    levels = dataset.grid.sample(150, generator())
+    levels[:, 2] = 1
+    images = dataset.observe(levels)
+    monkeypatch.setattr(mpi3d_procedural, "WINDOW", 64)
+    assert torch.equal(images, dataset.observe(levels))
 
 
 def sampled(twin: str, n: int = 40) -> tuple[Any, Tensor]:
