@@ -240,7 +240,7 @@ def shade_pot(
     lx, ly, lz = spot[0] - x, spot[1] - y, spot[2] - z
     d = sqrt(lx * lx + ly * ly + lz * lz)
     nl = (nx * lx + ny * ly + nz * lz) / d
-    if nl > 0 and -(lx * axis[0] + ly * axis[1] + lz * axis[2]) / d > SPOT_COS - 0.05:
+    if nl > 0 and -(lx * axis[0] + ly * axis[1] + lz * axis[2]) / d > SPOT_COS - s.WIDE:
         share = 0.0
         for j in range(s.SPOT_MAPS):
             i = j * (s.SPOT_SHADOWS // s.SPOT_MAPS)

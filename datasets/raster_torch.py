@@ -229,7 +229,7 @@ def shade_pot(points: Points, frame: Frame, keys: Float64[Tensor, "n maps side s
     above = place + s.BIAS * normal
     coloured, white = torch.zeros_like(place), torch.zeros_like(place)
 
-    def add(chosen: Int64[Tensor, " c"], toward: Float64[Tensor, "c 3"], light: Float64[Tensor, "c 1 or 3"]) -> None:
+    def add(chosen: Int64[Tensor, " c"], toward: Float64[Tensor, "c 3"], light: Float64[Tensor, "c _"]) -> None:
         distance, lit = _dot(toward, toward).sqrt(), [term[chosen] for term in (nv, *terms)]
         nl, vl = _dot(normal[chosen], toward) / distance, _dot(view[chosen], toward) / distance
         a, b = reflect(nl, lit[0], vl, *lit[1:])
@@ -240,7 +240,7 @@ def shade_pot(points: Points, frame: Frame, keys: Float64[Tensor, "n maps side s
         return seen(keys[:, j], frame.maps[:, j], of[chosen], above[chosen])
 
     toward = frame.spot[of] - place
-    wide = -_dot(toward, frame.axis[of]) > (SPOT_COS - 0.05) * _dot(toward, toward).sqrt()
+    wide = -_dot(toward, frame.axis[of]) > (SPOT_COS - s.WIDE) * _dot(toward, toward).sqrt()
     chosen = (wide & (_dot(normal, toward) > 0)).nonzero()[:, 0]
     toward, centre, axis = toward[chosen], place[chosen], frame.axis[of[chosen]]
     share = torch.zeros_like(centre[:, 0])
@@ -264,7 +264,7 @@ def shade_pot(points: Points, frame: Frame, keys: Float64[Tensor, "n maps side s
 
 
 def _pot(
-    frame: Frame, keys: Float64[Tensor, "n maps side side"], ground: Float64[Tensor, "n side side 3"], size: int
+    frame: Frame, keys: Float64[Tensor, "n maps texels texels"], ground: Float64[Tensor, "n coarse coarse 3"], size: int
 ) -> Float64[Tensor, "n fine fine 3"]:
     """How much the pot's samples differ from the ground behind them: 0 where there is none."""
     n, side, device = len(keys), (size + 2) * s.FINE, keys.device

@@ -38,6 +38,7 @@ FINE, COARSE = 4, 2  # samples a pixel and axis: of the pot, of the ground
 CASTER = 6  # tessellation of the pot that throws shadows
 BIAS = 0.01  # how far above its surface a point of the pot looks for shadows
 EDGE = 0.011  # more than the cosines by which the points of the spotlight's disc differ, seen from the ground
+WIDE = 0.15  # the same, seen from the pot, which is nearer
 TOO_CLOSE = 0.01  # cubed distance to the lamp below which it gets no brighter
 
 # Of the renderers: vertices are rounded to 1 / SUB of a sample, so that what a triangle covers is exact arithmetic.
