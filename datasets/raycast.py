@@ -16,6 +16,7 @@ from torch import Tensor
 
 Vectors = Float[Tensor, "3 ..."]
 Vector = tuple[float, float, float]
+TINY = 1e-12  # is lost in all but a zero, which it lets divide
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Solid:
             entered, left = _quadric_ends(self.quadric, origin, direction)
             shade = _quadric_shade(self.quadric, origin + entered * direction, light)
         for normal, low, high in self.slabs:
-            pace = 1 / _nonzero(_dot(normal, direction))
+            pace = 1 / (_dot(normal, direction) + TINY)
             at, facing = _dot(normal, origin), _dot(normal, light)
             first, last = (low - at) * pace, (high - at) * pace
             begin = torch.minimum(first, last)
@@ -174,10 +175,6 @@ def _dot(normal: Vector, vectors: Vectors) -> Tensor:
     return sum((n * v for n, v in zip(normal, vectors, strict=True) if n != 0), torch.tensor(0.0))
 
 
-def _nonzero(x: Tensor) -> Tensor:
-    return torch.where(x.abs() < 1e-9, 1e-9, x)
-
-
 def _quadric_ends(quadric: Vector, origin: Vectors, direction: Vectors) -> tuple[Tensor, Tensor]:
     """Of each ray, the interval inside of x² + z² ≤ a + b y + c y²; empty (infinite, minus infinite) where it misses.
 
@@ -186,12 +183,13 @@ def _quadric_ends(quadric: Vector, origin: Vectors, direction: Vectors) -> tuple
     """
     a, b, c = quadric
     (x, y, z), (dx, dy, dz) = origin, direction
-    square = _nonzero(dx * dx + dz * dz - c * dy * dy)
+    square = dx * dx + dz * dz - c * dy * dy + TINY
     half = x * dx + z * dz - (c * y + b / 2) * dy
     rest = x * x + z * z - (a + b * y + c * y * y)
     within = half * half - square * rest
     root = within.clamp(min=0).sqrt()
-    low, high = (-half - root) / square, (-half + root) / square
+    pace = 1 / square
+    low, high = (-half - root) * pace, (root - half) * pace
     misses = within <= 0
     if c > 0:
         steep = square < 0
