@@ -79,7 +79,8 @@ class Preset:
         places = {name: place for place, name in enumerate(self.published["columns"])}
         rows = []
         for runs, printed in zip(self.content["rows"], self.published["rows"], strict=True):
-            numbers = {column["name"]: Published(*printed[places[column["name"]]]) for column in self.columns}
+            known = [column["name"] for column in self.columns if column["name"] in places]
+            numbers = {name: Published(*printed[places[name]]) for name in known if printed[places[name]]}
             labels = tuple(str(printed[places[label["name"]]]) for label in self.content["labels"])
             rows.append(Row(labels, runs, numbers))
         return rows + [Row(tuple(own["labels"]), own["runs"], {}) for own in self.content.get("extra", [])]

@@ -98,7 +98,7 @@ class TestPreset:
         """The data file of the papers is taken over as it is."""
         shared = FOLDER.parent.parent / "shared" / "papers" / preset(name).content["published"][0]
         if not shared.exists():
-            pytest.skip("no ../shared beside the checkout")
+            pytest.skip(f"no ../shared/papers/{shared.name} beside the checkout")
         ours = FOLDER / "paper" / shared.name
         assert json.loads(ours.read_text(encoding="utf-8")) == json.loads(shared.read_text(encoding="utf-8"))
 
