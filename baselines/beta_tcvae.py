@@ -79,13 +79,19 @@ def decomposed(codes: Float[Tensor, "n d"], posterior: Posterior, weights: Float
         posterior: Of the batch.
         weights: Logarithms, see `log_weights`.
     """
-    normal = torch.distributions.Normal(posterior.mean, posterior.std, validate_args=False)
-    given = normal.log_prob(codes[:, None])  # (n, n, d): code i under posterior j
-    prior = torch.distributions.Normal(0.0, 1.0).log_prob(codes).sum(dim=1)
+    given = log_normal(codes[:, None], posterior.mean, posterior.logvar)  # (n, n, d): code i under posterior j
+    prior = log_normal(codes, torch.zeros_like(codes), torch.zeros_like(codes)).sum(dim=1)
     own = given.diagonal().sum(dim=0)
     joint = torch.logsumexp(weights + given.sum(dim=2), dim=1)
     product = torch.logsumexp(weights[:, :, None] + given, dim=1).sum(dim=1)
     return Decomposed((own - joint).mean(), (joint - product).mean(), (product - prior).mean())
+
+
+def log_normal(
+    codes: Float[Tensor, "*rows d"], mean: Float[Tensor, "n d"], logvar: Float[Tensor, "n d"]
+) -> Float[Tensor, "*all d"]:
+    """Log-density of Normals with diagonal covariance, of each code; rows broadcast."""
+    return -0.5 * ((codes - mean).square() * (-logvar).exp() + logvar + math.log(2 * math.pi))
 
 
 def log_weights(batch: int, images: float, sampling: Literal["weighted", "stratified"]) -> Float[Tensor, "batch batch"]:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from unmix.evaluation import EncoderError, Evaluation, encode
 from unmix.record import Record, Specification, Store
 from unmix.registry import METHODS
-from unmix.run import make_method, run, specify
+from unmix.run import dead_codes, make_method, run, specify
 from unmix.sweep import Outcome, execute, missing
 from unmix.training import Progress, Trainer
 from unmix.types import Dataset, Encoder
@@ -144,6 +144,37 @@ def test_a_new_default_is_a_new_run() -> None:
     explicit = specify(DATASET, {"name": "contrastive", "tau": 1.0}, 0, EVALUATION)
     assert explicit.key == specify(DATASET, {"name": "contrastive"}, 0, EVALUATION).key
     assert explicit.method["recipe"]["steps"] == make_method({"name": "contrastive"}).recipe.steps  # type: ignore[attr-defined]
+
+
+def test_a_field_younger_than_records_is_named_only_where_it_differs() -> None:
+    """Otherwise `network` would have given each committed record another key."""
+
+    def method(**fields: str) -> dict[str, Any]:
+        return dict(specify(DATASET, {"name": "contrastive", **fields}, 0, EVALUATION).method)
+
+    assert "network" not in method()
+    assert method(network="auto") == method()
+    assert method(network="conv")["network"] == "conv"
+    assert make_method(method(network="conv")).network == "conv"  # type: ignore[attr-defined]
+
+
+def test_a_nested_field_that_is_given_in_part_keeps_the_methods_defaults() -> None:
+    method = make_method({"name": "beta_vae", "recipe": {"steps": 7}})
+    expected = dataclasses.replace(METHODS["beta_vae"]().recipe, steps=7)
+    assert method.recipe == expected  # type: ignore[attr-defined]
+
+
+def test_dead_codes_are_those_that_do_not_vary() -> None:
+    codes = np.random.default_rng(0).normal(size=(500, 4)) * [1.0, 0.5, 1e-5, 0.0]
+    assert dead_codes(codes, 1e-6) == 0.5
+    assert dead_codes(codes, 0.5) == 0.75
+
+
+def test_a_collapsed_vae_is_reported_while_it_trains(tmp_path: Path) -> None:
+    method = {"name": "beta_vae", "beta": 1e6, "recipe": {"steps": 3, "batch": 4}}
+    record = run(specify({"name": "dsprites_procedural"}, method, 0, EVALUATION), Store(tmp_path))
+    assert record.curve[-1]["scores"]["dead_codes"] == 1.0
+    assert set(record.curve[-1]["terms"]) == {"reconstruction", "kl"}
 
 
 def test_kill_9_and_resume_gives_the_uninterrupted_record(tmp_path: Path) -> None:

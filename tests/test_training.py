@@ -76,6 +76,29 @@ def test_training_reduces_the_loss() -> None:
     assert [point.step for point in trainer.curve] == list(range(30, 301, 30))
 
 
+def test_terms_are_averaged_between_points_and_survive_a_kill(tmp_path: Path) -> None:
+    """The loss tells its terms and reads the steps done; a resumed run logs the same."""
+
+    def logged(trainer: Trainer, dies_at: int | None = None) -> list[tuple[float, dict[str, float]]]:
+        module, generator = nn.Linear(1, 1), derived_generator(0, "training")
+
+        def loss(batch: int) -> dict[str, Tensor]:
+            if trainer.steps == dies_at:
+                raise KilledError
+            step = torch.tensor(float(trainer.steps))
+            return {"loss": 0 * module.weight.sum() + 2 * step, "step": step}
+
+        trainer.minimise(module, loss, Recipe(steps=6, batch=1), generator)
+        return [(point.loss, point.terms) for point in trainer.curve]
+
+    expected = [(1.0, {"step": 0.5}), (5.0, {"step": 2.5}), (9.0, {"step": 4.5})]
+    assert logged(Trainer(points=3)) == expected
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(KilledError):
+        logged(Trainer(points=3, checkpoint=path, every=0.0), dies_at=3)
+    assert logged(Trainer(points=3, checkpoint=path, every=0.0)) == expected
+
+
 def test_looking_does_not_move_the_run() -> None:
     watched, alone = train(Trainer(points=30, probe=mean_weight)), train(Trainer(points=1))
     for ours, theirs in zip(watched.parameters(), alone.parameters(), strict=True):
