@@ -174,8 +174,11 @@ def fetch(source: Source, progress: Progress | None = None) -> Path:
         StorageError: It cannot be stored.
     """
     path, reasons = source.path, []
+    if path.is_file():  # in a folder that is only read, perhaps
+        trusted(source)
+        return path
     with writable(path.parent), FileLock(path.with_name(f".{path.name}.lock")):
-        if path.is_file():
+        if path.is_file():  # another process was first
             trusted(source)
             return path
         for address in source.addresses:

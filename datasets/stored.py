@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import shutil
 import sys
@@ -163,8 +164,16 @@ def copy(chunks: Iterator[Images], images: Images) -> None:
     for chunk in tracked(chunks, len(images)):
         images[start : start + len(chunk)] = chunk.reshape(len(chunk), *images.shape[1:])
         start += len(chunk)
+        _forget(images)
     if start != len(images):
         raise EOFError(f"it holds {start:,} images, {len(images):,} are expected")
+
+
+def _forget(images: Images) -> None:
+    """Take what was written to a memory map out of this process: the system's cache has it, and writes it to disk."""
+    base: Any = images.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def tracked(chunks: Iterator[Images], total: int) -> Iterator[Images]:

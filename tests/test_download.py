@@ -231,6 +231,19 @@ def test_a_read_only_folder_is_named(
         fetch(source)
 
 
+def test_a_file_that_is_here_is_only_read(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch(source)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(download, "FileLock", refuse)
+    assert fetch(source) == source.path
+    assert verify(source) == SHA256
+
+
 def test_a_full_disk_is_named(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

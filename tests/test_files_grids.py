@@ -19,6 +19,7 @@ import pytest
 import torch
 from miniatures import drawn, in_colour, matrix, npz, published, put, seen, shares_of, tar
 
+from unmix.cli import main
 from unmix.datasets import mpi3d, smallnorb
 from unmix.datasets.cars3d import Cars3D
 from unmix.datasets.download import FOLDER, DamagedFileError, MissingFileError, StorageError
@@ -140,6 +141,23 @@ def test_truncated_files_are_named(name: str, tmp_path: Path) -> None:
         dataset.sample(3, generator())
     assert not list(path.parent.glob("*.npy"))
     assert not list(path.parent.glob(".*.part"))
+
+
+def test_list_shows_factors_and_what_is_here(
+    tmp_path: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown() -> str:
+        assert main(["list", "datasets", "-v"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    with_files = shown()
+    for factor in Shapes3D().factors:
+        assert f"factor {factor.describe()}" in with_files
+    assert with_files.count("its files are here") == 4
+    patch.setenv(FOLDER, str(tmp_path / "empty"))
+    without = shown()
+    assert "its files are here" not in without
+    assert "run `unmix data fetch shapes3d 3dshapes.h5`" in without
 
 
 # Shapes3D.
@@ -342,3 +360,28 @@ def test_a_read_only_folder_is_named(tmp_path: Path, patch: pytest.MonkeyPatch) 
     patch.setattr("numpy.lib.format.open_memmap", refuse)
     with pytest.raises(StorageError, match=r"cannot be written to \(Permission denied\).*UNMIX_DATA"):
         Shapes3D().sample(3, generator())
+
+
+def test_what_is_written_is_not_kept_in_memory(tmp_path: Path) -> None:
+    """Resident pages of the file after each chunk, as the system counts them: one chunk of 4 MB, not all of 64."""
+    statistics = Path("/proc/self/status")
+    if not statistics.exists():
+        pytest.skip("the system has no /proc/self/status")
+
+    def mapped() -> int:
+        found = re.search(r"RssFile:\s+(\d+) kB", statistics.read_text())
+        assert found
+        return int(found[1]) // 1024
+
+    resident = []
+
+    def chunks() -> Iterator[np.ndarray]:
+        for number in range(16):
+            yield np.full((1024, 64, 64, 1), number, np.uint8)
+            resident.append(mapped())
+
+    before = mapped()
+    unpack(tmp_path / "images.npy", (16 * 1024, 64, 64, 1), lambda images: copy(chunks(), images))
+    assert max(resident) - before < 24
+    stored = np.load(tmp_path / "images.npy")
+    assert (stored == np.repeat(np.arange(16), 1024)[:, None, None, None]).all()
