@@ -11,11 +11,14 @@ from unmix.baselines import (
     diet,
     dip_vae,
     factor_vae,
+    ivae,
     lejepa,
     pcl,
+    qlae,
     reference,
     slow_vae,
     supervised,
+    tcl,
     vicreg,
 )
 
@@ -30,10 +33,13 @@ __all__ = [
     "diet",
     "dip_vae",
     "factor_vae",
+    "ivae",
     "lejepa",
     "pcl",
+    "qlae",
     "reference",
     "slow_vae",
     "supervised",
+    "tcl",
     "vicreg",
 ]

@@ -21,7 +21,10 @@ from unmix.seeds import derived_generator
 from unmix.training import Trainer
 from unmix.types import Dataset, DeclinedError, Encoder
 
-SMALL: dict[str, dict[str, Any]] = {"synthetic": {"n": 3, "pool": 100}}
+SMALL: dict[str, dict[str, Any]] = {
+    "synthetic": {"n": 3, "pool": 100},
+    "nonstationary": {"n": 3, "segments": 6, "pool": 100},
+}
 TRAINED = sorted(name for name in METHODS if any(f.name == "recipe" for f in dataclasses.fields(METHODS[name])))
 
 
@@ -41,8 +44,8 @@ def small_dataset(name: str = "synthetic", seed: int = 0) -> Dataset:
 
 @functools.cache
 def home(method: str) -> str:
-    """The first of vectors and images that a method does not decline."""
-    for name in ("synthetic", "dsprites_procedural"):
+    """The first of vectors, images and segments that a method does not decline."""
+    for name in ("synthetic", "dsprites_procedural", "nonstationary"):
         try:
             fit_steps(method, 1, name)
         except DeclinedError as declined:
@@ -50,7 +53,7 @@ def home(method: str) -> str:
                 raise
         else:
             return name
-    raise AssertionError(f"{method} declines vectors and images")
+    raise AssertionError(f"{method} declines vectors, images and segments")
 
 
 def fit_steps(method: str, steps: int, dataset: str = "", seed: int = 0, warmup: int = 0) -> Encoder:
