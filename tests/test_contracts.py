@@ -19,7 +19,7 @@ from unmix.registry import DATASETS, METHODS
 from unmix.run import build, make_dataset, make_method, specify
 from unmix.seeds import derived_generator
 from unmix.training import Trainer
-from unmix.types import Dataset, DeclinedError, Encoder
+from unmix.types import ConditionalDataset, Dataset, DeclinedError, Encoder, SegmentedDataset
 
 SMALL: dict[str, dict[str, Any]] = {
     "synthetic": {"n": 3, "pool": 100},
@@ -114,6 +114,29 @@ class TestDataset:
         assert not torch.equal(anchor, positive)
         together, apart = (anchor - positive).square().mean(), (anchor - positive.roll(1, 0)).square().mean()
         assert together < apart
+
+    def test_positives_of_given_anchors_are_closer_than_strangers(self, name: str) -> None:
+        dataset = small_dataset(name)
+        if not isinstance(dataset, ConditionalDataset):
+            return
+        observations, factors = dataset.sample(50, derived_generator(0, "test"))
+        try:
+            positives = dataset.sample_positives(factors, derived_generator(1, "test"))
+        except DeclinedError:
+            return
+        assert positives.shape == observations.shape
+        anchor, positive = (part.flatten(1).double() for part in (observations, positives))
+        together, apart = (anchor - positive).square().mean(), (anchor - positive.roll(1, 0)).square().mean()
+        assert 0 < together < apart
+
+    def test_the_auxiliary_is_a_segment(self, name: str) -> None:
+        dataset = small_dataset(name)
+        if not isinstance(dataset, SegmentedDataset):
+            return
+        observations, segment = dataset.sample_auxiliary(200, derived_generator(0, "test"))
+        assert observations.shape == (200, *dataset.shape)
+        assert segment.dtype == torch.int64
+        assert sorted(set(segment.tolist())) == list(range(dataset.segments))
 
 
 @pytest.mark.parametrize("name", [*sorted(METHODS), "supervised+ica"])
