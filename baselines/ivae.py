@@ -28,9 +28,9 @@ class Ivae:
     """E_q[-log N(x; f(z), noise^2 I)] + KL(q(z|x) || p(z|u)) (Khemakhem et al. 2020, section 3).
 
     The prior's codes are independent given the auxiliary u, of one family, with a mean and a scale of their own for
-    each u. Latents of that family are identified up to an affine map, and up to order and scale where the family is
-    no exponential of an order-1 quadratic, as for Laplace ones. The paper's encoder sees u as well, q(z|x, u); this
-    one does not, so that it encodes an observation alone; where the noise is small, x says all that u could add.
+    each u. Where that is the latents' law and u varies it enough, their sufficient statistics are identified up to a
+    linear map (theorem 1). The paper's encoder sees u as well, q(z|x, u); this one does not, so that it encodes an
+    observation alone; where the noise is small, x says all that u could add.
     """
 
     family: Family = field(default="laplace", metadata={"help": "of the prior given u: laplace or normal"})

@@ -53,7 +53,7 @@ class PermutationLoss(nn.Module):
         d: Number of codes.
 
     References:
-        Hyvärinen & Morioka 2017, "Nonlinear ICA of Temporally Dependent Stationary Sources", sections 3 and 5.
+        Hyvärinen & Morioka 2017, "Nonlinear ICA of Temporally Dependent Stationary Sources".
     """
 
     def __init__(self, d: int) -> None:

@@ -45,7 +45,7 @@ class DecayedRecipe(Recipe):
 @METHODS.register("qlae")
 @dataclass(frozen=True)
 class Qlae:
-    """Reconstruction + quantise ||sg[h] - q||^2 + commit ||h - sg[q]||^2 (Hsu et al. 2023, section 4).
+    """Reconstruction + quantise ||sg[h] - q||^2 + commit ||h - sg[q]||^2 (Hsu et al. 2023 and its code).
 
     Each code h_j is replaced by q_j, the nearest of its own few values, with the gradient passed straight through (sg
     stops it); the decoder sees q. All three terms are means, over pixels or codes: the weights are the authors', in
