@@ -182,12 +182,12 @@ def shade_ground(
     ground: Array, masks: Array, spot: Array, axis: Array, points: Array, colours: Array, canvas: Array
 ) -> None:
     """Linear RGB of each coarse sample of the ground. `ground` is a row of `scene.Ground`'s columns each."""
-    bits = np.uint64(0xFFFF)
+    of_spot, of_lamp = np.uint64(2**s.SPOT_SHADOWS - 1), np.uint64(2**s.LAMP_SHADOWS - 1)
     for y in range(canvas.shape[0]):
         for x in range(canvas.shape[1]):
             g, mask = ground[y, x], masks[y, x]
-            lamp = 1 - count((mask >> np.uint64(16)) & bits) / 16
-            sun = 1 - count((mask >> np.uint64(32)) & bits) / 16
+            lamp = 1 - count((mask >> np.uint64(s.SPOT_SHADOWS)) & of_lamp) / s.LAMP_SHADOWS
+            sun = 1 - count(mask >> np.uint64(s.SPOT_SHADOWS + s.LAMP_SHADOWS)) / s.SUN_SHADOWS
             a, b = g[8] * lamp + g[10] * sun, g[9] * lamp + g[11] * sun
             lx, ly, lz = spot[0] - g[0], spot[1] - g[1], spot[2] - s.GROUND
             d2 = lx * lx + ly * ly + lz * lz
@@ -195,7 +195,7 @@ def shade_ground(
             cos = -(lx * axis[0] + ly * axis[1] + lz * axis[2]) / d
             share = 0.0
             if cos > SPOT_COS + SPOT_BLEND + EDGE:
-                share = 1 - count(mask & bits) / 16
+                share = 1 - count(mask & of_spot) / s.SPOT_SHADOWS
             elif cos > SPOT_COS - EDGE:
                 for j in range(s.SPOT_SHADOWS):
                     if not (mask >> np.uint64(j)) & np.uint64(1):
@@ -400,6 +400,7 @@ def draw(scene: s.Scene, size: int, threads: int = 1) -> UInt8[ndarray, "n 3 siz
         s.texels(size),
     )
     pictures = list(zip(*scene, strict=True))
+    threads = max(min(threads, len(pictures)), 1)
     out = np.empty((len(pictures), 3, size, size), np.uint8)
 
     def work(first: int) -> None:

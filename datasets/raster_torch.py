@@ -173,8 +173,8 @@ def shade_ground(
     ground = _on(s.ground(size), shaded.device)
     hidden = shaded.view(torch.uint8)  # adding bytes is several times faster than counting truths
     spot, lamp, sun = (
-        1 - reduce(torch.add, hidden[:, first : first + s.SPOT_SHADOWS].unbind(dim=1)).double() / s.SPOT_SHADOWS
-        for first in range(0, s.SHADOWS, s.SPOT_SHADOWS)
+        1 - reduce(torch.add, part.unbind(dim=1)).double() / part.shape[1]
+        for part in hidden.split_with_sizes([s.SPOT_SHADOWS, s.LAMP_SHADOWS, s.SUN_SHADOWS], dim=1)
     )
     place = torch.cat([ground[..., :2], torch.full_like(ground[..., :1], s.GROUND)], dim=-1)
     toward = frame.spot[:, None, None] - place

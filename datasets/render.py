@@ -38,7 +38,7 @@ def render(
     """
     check(latents, size)
     used = backend or backend_for(latents.device)
-    placed = units(latents.detach().double().cpu().numpy(), mode)
+    placed = units(latents.detach().cpu().double().numpy(), mode)
     if used == "numba":
         from unmix.datasets import raster_numba
 
@@ -46,11 +46,13 @@ def render(
         return torch.from_numpy(drawn).to(latents.device)
     from unmix.datasets import raster_torch
 
-    step = max(BATCH[latents.device.type != "cpu"] // size**2, 1)
+    # Exact coverage needs float64, which Apple's GPUs do not have.
+    device = torch.device("cpu") if latents.device.type == "mps" else latents.device
+    step = max(BATCH[device.type != "cpu"] // size**2, 1)
     images = torch.empty((len(placed), 3, size, size), dtype=torch.uint8, device=latents.device)
     for start in range(0, len(placed), step):
         part = scene(placed[start : start + step], size, colours)
-        images[start : start + step] = raster_torch.draw(part, size, latents.device)
+        images[start : start + step] = raster_torch.draw(part, size, device)
     return images
 
 

@@ -30,7 +30,7 @@ SUN_IRRADIANCE, SUN_TANGENT = 0.5, math.tan(0.1993 / 2)
 SATURATION = (1.0, 0.8, 0.6)  # of pot, spotlight and ground
 POT_RADIUS = 3.6  # a sphere about its origin that holds the pot
 
-SPOT_SHADOWS = LAMP_SHADOWS = SUN_SHADOWS = 16  # points of each light that throw a shadow on the ground
+SPOT_SHADOWS, LAMP_SHADOWS, SUN_SHADOWS = 16, 16, 32  # points of each light that throw a shadow on the ground
 SPOT_MAPS, LAMP_MAPS, SUN_MAPS = 8, 4, 4  # points of each light that throw shadows on the pot itself
 SHADOWS = SPOT_SHADOWS + LAMP_SHADOWS + SUN_SHADOWS
 MAPS = SPOT_MAPS + LAMP_MAPS + SUN_MAPS

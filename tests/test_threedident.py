@@ -14,7 +14,7 @@ import torch
 
 from unmix.datasets import rendered
 from unmix.datasets.download import FOLDER, DamagedFileError, MissingFileError
-from unmix.datasets.render import render
+from unmix.datasets.render import backend_for, render
 from unmix.datasets.rendered import Rendering, draw
 from unmix.datasets.scene import rgb, units
 from unmix.datasets.threedident_procedural import ThreeDIdentProcedural
@@ -61,6 +61,12 @@ class TestRenderer:
             assert torch.equal(whole, render(z, 16, backend=backend))
         finally:
             torch.set_num_threads(before)
+
+    def test_without_numba_torch_draws(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert backend_for(torch.device("cpu")) == "numba"
+        assert backend_for(torch.device("cuda")) == "torch"
+        monkeypatch.setattr("unmix.datasets.render.find_spec", lambda name: None)
+        assert backend_for(torch.device("cpu")) == "torch"
 
     def test_no_latents_no_pictures(self) -> None:
         assert render(latents(0), 16).shape == (0, 3, 16, 16)
