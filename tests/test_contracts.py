@@ -24,6 +24,7 @@ from unmix.types import ConditionalDataset, Dataset, DeclinedError, Encoder, Seg
 SMALL: dict[str, dict[str, Any]] = {
     "synthetic": {"n": 3, "pool": 100},
     "nonstationary": {"n": 3, "segments": 6, "pool": 100},
+    "threedident_procedural": {"size": 8},
 }
 TRAINED = sorted(name for name in METHODS if any(f.name == "recipe" for f in dataclasses.fields(METHODS[name])))
 
