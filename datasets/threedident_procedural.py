@@ -74,7 +74,7 @@ class ThreeDIdentProcedural:
                 f"pairs of the nearest pictures need at least 2 pictures, and images is {self.images}: give it "
                 "--images 25000, or --pairs exact"
             )
-        replace(self._rendering, n=1)  # refuses the size
+        replace(self.rendering, n=1)  # refuses the size
         self._latents  # noqa: B018  refuses what has no meaning now, not at the first draw
 
     @property
@@ -94,10 +94,10 @@ class ThreeDIdentProcedural:
 
     def missing(self) -> str:
         """One sentence that says how to draw the pictures beforehand; "" when they are here, or not needed."""
-        path = self._rendering.path
+        path = self.rendering.path
         if self.images == 0 or path.is_file():
             return ""
-        return f"{self.images:,} pictures drawn beforehand are not at {path} yet: run `{self._rendering.command}`"
+        return f"{self.images:,} pictures drawn beforehand are not at {path} yet: run `{self.rendering.command}`"
 
     def observe(self, factors: Float[Tensor, "n 10"]) -> UInt8[Tensor, "n 3 size size"]:
         """The images of any latents in [-1, 1]: the same bytes whatever the batch, on the latents' device.
@@ -198,7 +198,7 @@ class ThreeDIdentProcedural:
         return Latents.parse("box(low=-1, high=1)", "uniform", self.conditional, n=10)
 
     @property
-    def _rendering(self) -> Rendering:
+    def rendering(self) -> Rendering:
         return Rendering(max(self.images, 1), self.size, self.mode, self.colours)
 
     @cached_property
@@ -208,7 +208,7 @@ class ThreeDIdentProcedural:
 
         if sentence := self.missing():
             raise MissingFileError(sentence)
-        with reading(self._rendering.path), h5py.File(self._rendering.path) as file:
+        with reading(self.rendering.path), h5py.File(self.rendering.path) as file:
             wanted = {"n": self.images, "size": self.size, "mode": self.mode, "colours": self.colours, "seed": 0}
             found = {name: file.attrs[name] for name in wanted}
             if found != wanted:
@@ -223,7 +223,7 @@ class ThreeDIdentProcedural:
 
     @cached_property
     def _stored(self) -> StoredImages:
-        path, shape = self._rendering.path, (len(self._table), self.size, self.size, 3)
+        path, shape = self.rendering.path, (len(self._table), self.size, self.size, 3)
         target = path.with_name(f"{path.stem}-{path.stat().st_mtime_ns:x}.npy")  # another file, another array
         with reading(path):
             unpack(target, shape, lambda images: copy(image_chunks(path, "images"), images))

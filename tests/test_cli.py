@@ -143,3 +143,12 @@ def test_reproduce_runs_what_is_missing_only(tmp_path: Path, capsys: pytest.Capt
     assert main(words) == 0
     assert "3 runs recorded, 0 to do" in capsys.readouterr().err
     assert json.loads((tmp_path / "records.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"] == 0.0
+
+
+def test_reproduce_says_which_file_is_missing_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNMIX_DATA", str(tmp_path / "data"))
+    assert main(["reproduce", "workshop/table5", "--profile", "paper", "--store", str(tmp_path / "store")]) == 2
+    assert "run `unmix data fetch kitti_masks kitti_peds_v2.pickle`" in capsys.readouterr().err
+    assert not list(tmp_path.glob("store/runs/*"))

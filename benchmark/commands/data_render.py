@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from unmix.commands import Commands, no_more, positive
+
+if TYPE_CHECKING:
+    from unmix.datasets.rendered import Rendering
 
 
 def add(commands: Commands) -> None:
@@ -36,17 +40,24 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
-    from unmix.datasets.rendered import Rendering, draw
+    from unmix.datasets.rendered import Rendering
 
     rendering = Rendering(known.n, known.size, known.mode, known.colours, known.seed)
     path = known.out or rendering.path
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("drawing", total=known.n)
-        seconds = draw(rendering, path, known.workers, known.device, lambda n: progress.advance(task, n))
-    if seconds:
-        console.print(f"{seconds:.1f} s", highlight=False)
+    draw_beforehand(rendering, path, console, known.workers, known.device)
     Console().print(str(path), soft_wrap=True, highlight=False)
     return 0
+
+
+def draw_beforehand(rendering: Rendering, path: Path, console: Console, workers: int, device: str) -> None:
+    """Draw the pictures, with a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    from unmix.datasets.rendered import draw
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("drawing", total=rendering.n)
+        seconds = draw(rendering, path, workers, device, lambda n: progress.advance(task, n))
+    if seconds:
+        console.print(f"{rendering.n:,} pictures drawn in {seconds:.1f} s", highlight=False)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from unmix.commands import Commands, add_execution, add_store, no_more
 from unmix.commands.table import add_table, show
+
+if TYPE_CHECKING:
+    from unmix.record import Specification
 
 
 def add(commands: Commands) -> None:
@@ -45,6 +51,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     console.print(f"{table.name} {known.profile}: {len(labels) - len(todo)} runs recorded, {len(todo)} to do")
     outcomes = []
     if todo:
+        _prepare(todo, console, known.workers or os.cpu_count() or 1, known.device)
         with Bars(len(todo), labels, console) as bars:
             outcomes = execute(
                 todo,
@@ -60,6 +67,26 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
-def _cost(specification) -> int:  # type: ignore[no-untyped-def]
+def _prepare(todo: Sequence[Specification], console: Console, workers: int, device: str) -> None:
+    """Draw what can be drawn beforehand; what has to be downloaded ends the command before anything runs.
+
+    Raises:
+        MissingFileError: With the sentence of the first dataset whose files are not here.
+    """
+    from unmix.commands.data_render import draw_beforehand
+    from unmix.datasets.download import MissingFileError
+    from unmix.run import make_dataset
+
+    distinct = {json.dumps(run.dataset, sort_keys=True): run.dataset for run in todo}
+    for values in distinct.values():
+        dataset = make_dataset(values, 0)
+        sentence = dataset.missing() if hasattr(dataset, "missing") else ""
+        if sentence and hasattr(dataset, "rendering"):
+            draw_beforehand(dataset.rendering, dataset.rendering.path, console, workers, device)
+        elif sentence:
+            raise MissingFileError(sentence)
+
+
+def _cost(specification: Specification) -> int:
     recipe = specification.method.get("recipe", {})
     return int(recipe.get("steps", 0)) * int(recipe.get("batch", 0))
