@@ -199,6 +199,7 @@ class ThreeDIdentProcedural:
 
     @property
     def rendering(self) -> Rendering:
+        """What is drawn beforehand, and where it is."""
         return Rendering(max(self.images, 1), self.size, self.mode, self.colours)
 
     @cached_property
