@@ -6,11 +6,13 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from unmix.metrics.contract import InputError, Metric
+from unmix.metrics.importance import dci
 from unmix.registry import METRICS
 from unmix.scoring import default_metrics, versions
 from unmix.seeds import derived_seed
@@ -24,6 +26,7 @@ VARIANTS = (
     "mcc(cca,in_sample)",
     "mcc(matched)",
     "dci(forest,depth=8)",
+    "dci_explicitness(forest)",
     "dci_completeness(lasso,in_sample)",
     "mig(bins=10)",
 )
@@ -83,7 +86,7 @@ def audit(
         progressed: Called once for each of `cells`.
 
     Returns:
-        Plain values for JSON: settings, versions, what each metric declares, `facts`, and `rows` of
+        Plain values for JSON: settings, versions, what each metric declares, and `rows` of
         {kind, stress, level, metric, mean, std, repeats, n, d, k, ideal, reason}; mean is None where the
         metric refused the input, for `reason`.
     """
@@ -98,17 +101,22 @@ def audit(
         "repeats": repeats,
         "versions": versions(),
         "metrics": {name: declared(METRICS[name]) for name in names},
-        "facts": facts(seed),
         "rows": rows,
     }
 
 
 def declared(metric: Metric) -> dict[str, Any]:
-    """What a figure needs to know of a metric: family, direction, chance and the best value."""
+    """What a figure needs to know of a metric: family, direction, chance, the best value, whether noise fools it."""
     chance = metric.chance(K) if callable(metric.chance) else metric.chance
     best = metric.range[1] if metric.direction > 0 else metric.range[0]
     family = metric.function.__module__.rsplit(".", 1)[-1]
-    return {"family": family, "direction": metric.direction, "chance": chance, "best": best}
+    return {
+        "family": family,
+        "direction": metric.direction,
+        "chance": chance,
+        "best": best,
+        "fooled_by_noise": metric.fooled_by_noise,
+    }
 
 
 def _row(
@@ -189,32 +197,63 @@ def believable(
     return verdicts
 
 
-def facts(seed: int = 0, draws: int = 100) -> list[dict[str, Any]]:
+@cache
+def facts(seed: int = 0, draws: int = 20) -> tuple[dict[str, Any], ...]:
     """What the audit paper (Joshi et al. 2026) reports, beside ours.
 
-    Its pipeline scores correlations on its test split, a fifth of the samples that it names; so do we here.
-    Noise agrees when the paper's mean, of five seeds by default, is within two of its standard errors and
-    rounding. A rotation's MCC depends on the rotation: the paper's is held against the highest of ours.
+    Its pipeline fits on four fifths of the samples that it names and scores on the last; so do we here. Ours
+    agrees when the paper's mean of five seeds is within two of its standard errors and rounding.
+
+    The paper's sentence that correlation lifts the MCC of a mixture to 0.97 while DCI-D stays below 0.15 is
+    held against its own released numbers (experiments/runs/exp03/sweep_correlation_E3.json): dense linear maps
+    of two factors with condition number 10 and 100 samples. There D is 0.48 at ρ = 0.9, and below 0.15 only at
+    ρ = 0.99. With five factors and 1,000 samples, the last row, it is not.
+
+    Args:
+        seed: Of the draws.
+        draws: Of each figure.
     """
     mcc, found = METRICS["mcc"], []
     for n, theirs in ((50, 0.43), (1000, 0.11), (10_000, 0.03)):
         source = Source("continuous", n // 5, np.random.default_rng(derived_seed(seed, "fact", str(n))))
         values = [mcc(source.factors(), source.noise(K)) for _ in range(draws)]
-        near = 2 * np.std(values, ddof=1) / np.sqrt(5) + 0.005
-        statement = f"MCC of noise, d = 5, n = {n:,} (scored on {n // 5:,})"
-        found.append(_fact(statement, f"{theirs:.2f}", np.mean(values), bool(abs(np.mean(values) - theirs) <= near)))
-    source = Source("continuous", 1000, np.random.default_rng(derived_seed(seed, "fact", "rotation")))
-    drawn = [STRESS["correlated_rotated"].draw(source, 0.9) for _ in range(draws)]
-    highest = max(drawn, key=lambda pair: mcc(*pair))
-    value = mcc(*highest)
-    found.append(_fact(f"highest MCC of {draws} rotations, ρ = 0.9", "0.97", value, bool(abs(value - 0.97) <= 0.02)))
-    value = METRICS["dci(gbt)"](*highest, seed=seed)
-    found.append(_fact("dci(gbt) of that rotation", "below 0.15", value, bool(value < 0.15)))
-    return found
+        found.append(_fact(f"MCC of noise, d = 5, n = {n:,}", theirs, values))
+    for rho, matched, disentangled in ((0.9, 0.956, 0.477), (0.99, 0.995, 0.087)):
+        pairs = _entangled(2, 100, rho, draws, seed)
+        what = f"linear maps, ρ = {rho}, d = 2, n = 100"
+        found.append(_fact(f"MCC of {what}", matched, [mcc(factors[80:], codes[80:]) for factors, codes in pairs]))
+        found.append(_fact(f"dci(gbt) of {what}", disentangled, [dci(*pair, train=0.8) for pair in pairs]))
+    pairs = _entangled(K, 1000, 0.99, draws, seed)
+    values = [dci(*pair, train=0.8) for pair in pairs]
+    found.append(_fact("dci(gbt) of linear maps, ρ = 0.99, d = 5, n = 1,000", None, values))
+    return tuple(found)
 
 
-def _fact(statement: str, theirs: str, ours: float, agrees: bool) -> dict[str, Any]:
-    return {"statement": statement, "theirs": theirs, "ours": float(ours), "agrees": bool(agrees)}
+def _entangled(k: int, n: int, rho: float, draws: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Normal factors with one correlation between every two, and the audit paper's dense linear maps of them.
+
+    The maps' singular values go evenly from 1 to 0.1, their singular vectors are random.
+    """
+    generator = np.random.default_rng(derived_seed(seed, "fact", "linear", str(k), str(rho)))
+    pairs = []
+    for _ in range(draws):
+        left, _, right = np.linalg.svd(generator.normal(size=(k, k)))
+        factors = np.sqrt(rho) * generator.normal(size=(n, 1)) + np.sqrt(1 - rho) * generator.normal(size=(n, k))
+        pairs.append((factors, factors @ (left * np.linspace(1, 0.1, k) @ right).T))
+    return pairs
+
+
+def _fact(statement: str, theirs: float | None, ours: Sequence[float]) -> dict[str, Any]:
+    mean, spread = float(np.mean(ours)), float(np.std(ours, ddof=1))
+    agrees = None if theirs is None else abs(mean - theirs) <= 2 * spread / np.sqrt(5) + 0.005
+    return {
+        "statement": statement,
+        "theirs": theirs,
+        "ours": mean,
+        "std": spread,
+        "draws": len(ours),
+        "agrees": None if agrees is None else bool(agrees),
+    }
 
 
 def dump(content: Mapping[str, Any]) -> str:

@@ -112,7 +112,8 @@ def _panel(
         axis.axhline(edge, color=INK, lw=0.7, zorder=5)
     axis.set_xticks(np.arange(len(levels)) + 0.5, levels, fontsize=8, color=INK)
     axis.xaxis.tick_top()
-    axis.set_yticks(np.arange(len(names) + 1) + 0.5, ["ideal", *names] if first else [], fontsize=8.5, color=INK)
+    labels = ["ideal", *(f"{name} †" * metrics[name]["fooled_by_noise"] or name for name in names)]
+    axis.set_yticks(np.arange(len(names) + 1) + 0.5, labels if first else [], fontsize=8.5, color=INK)
     if first:
         axis.get_yticklabels()[0].set_fontweight("bold")
     axis.tick_params(length=0, pad=2)
@@ -195,8 +196,8 @@ def _foot(figure: Figure, width: float, height: float) -> None:
         6.45 / width,
         0.28 / height,
         "more than 0.15 of the way from chance to best away from the ideal.    Ideal: 1 best, 0 chance, = as in the "
-        "panel's first column, – open.    ×: the metric declines.    Numbers are raw scores; "
-        "those of the codes alone (0 is best) are never judged.",
+        "panel's first column, – open.    ×: the metric declines.    †: noise can score as high as perfect codes.    "
+        "Numbers are raw scores; those of the codes alone (0 is best) are never judged.",
         fontsize=8.5,
         color=INK,
     )

@@ -252,7 +252,8 @@ def _capacity() -> dict[Key, dict[str, Mirror]]:
     def forest(detail: str | None) -> Mirror:
         settings = {"split": "ordered"}
         hyper = {"num_train": "train"}
-        return Mirror("dci_explicitness(forest)", detail, "validation", settings=settings, hyper=hyper, slow=("*",))
+        # It validates on the first half of the other rows and scores the second.
+        return Mirror("dci_explicitness(forest)", detail, "test", settings=settings, hyper=hyper, seeds=3, slow=("*",))
 
     return {
         ("dci_es_explicitness_rf", "dci_es"): {
@@ -375,8 +376,9 @@ DEVIATIONS: tuple[Deviation, ...] = (
 OPEN: tuple[Deviation, ...] = (
     Deviation(
         "dci_rf[depth=8]",
-        "accuracy of the factor that shares a code: seeds spread twice as far (0.022 on that factor) as the "
-        "oracle's three show, and the reference caps trees at 200 leaves, which we do not",
+        "accuracy of the factor that shares a code: six seeds of ours have a mean of 0.962 (validation) and 0.965 "
+        "(test) with a spread of 0.003, twice that of the oracle's three; trees of at most 200 leaves would have "
+        "0.964 and 0.971, but on d_mixed the reference's unlimited trees are not cut so",
         within=0.015,
         case="d_merged__small",
         key="informativeness_*",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +38,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from unmix.audit import audit, audited, cells, dump
+    from unmix.audit import audit, audited, cells, dump, facts
     from unmix.audit_page import draw
     from unmix.commands import STORE
     from unmix.scoring import write
@@ -54,6 +56,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
                 bars.update(task, advance=1, description=title)
 
             content = audit(names, known.samples, known.repeats, known.seed, progressed)
+            content["facts"] = facts(known.seed)
         write(folder / "audit.json", dump(content))
     draw(content, folder / "audit.png")
     _show(content["facts"])
@@ -61,9 +64,10 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     return 0
 
 
-def _show(rows: list[dict[str, object]]) -> None:
-    table = Table("the audit paper says", "theirs", "ours", "agrees", box=None, pad_edge=False)
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+    table = Table("the audit paper", "theirs", "ours", "agrees", box=None, pad_edge=False)
+    verdicts = {True: Text("yes", style="green"), False: Text("no", style="red"), None: Text("not known", style="dim")}
     for row in rows:
-        verdict = Text("yes", style="green") if row["agrees"] else Text("no", style="red")
-        table.add_row(str(row["statement"]), str(row["theirs"]), f"{row['ours']:.3f}", verdict)
+        theirs = "" if row["theirs"] is None else f"{row['theirs']:g}"
+        table.add_row(row["statement"], theirs, f"{row['ours']:.3f} ± {row['std']:.3f}", verdicts[row["agrees"]])
     Console().print(table)
