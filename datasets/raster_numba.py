@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import floor, sqrt
@@ -12,6 +13,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import pooch
 from jaxtyping import UInt8
 from numba.extending import overload
 from numpy import ndarray
@@ -29,12 +31,21 @@ config: Any = numba.config
 def _folder() -> Path:
     """Where compiled functions are kept. Numba watches a function's own file only, not the formulas and constants."""
     sources = (Path(module.__file__).read_bytes() for module in (materials, s) if module.__file__)
-    return Path.home() / ".cache" / "unmix" / f"compiled-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
+    return Path(pooch.os_cache("unmix")) / f"compiled-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
+
+
+def _kept() -> bool:
+    """Whether they can be; where not, each process compiles them again."""
+    try:
+        _folder().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(_folder(), os.W_OK)
 
 
 def _compiled(function: Callable[..., Any], fastmath: bool = False) -> Any:
     # Type checkers of the tests wrap functions: what is compiled is what they wrap.
-    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fastmath)(inspect.unwrap(function))
+    return numba.njit(nogil=True, cache=_kept(), error_model="numpy", fastmath=fastmath)(inspect.unwrap(function))
 
 
 def _shading(function: Callable[..., Any]) -> Any:

@@ -18,7 +18,7 @@ from unmix.datasets.render import render
 from unmix.datasets.rendered import Rendering
 from unmix.datasets.scene import Colours, Mode
 from unmix.datasets.stored import StoredImages, copy, image_chunks, reading, unpack
-from unmix.datasets.threedident_files import CONDITIONAL_HELP, LIGHT, POSITION, ROTATION
+from unmix.datasets.threedident_files import LIGHT, POSITION, ROTATION
 from unmix.factors import Factor
 from unmix.registry import DATASETS
 from unmix.types import DeclinedError, Pair
@@ -26,6 +26,10 @@ from unmix.types import DeclinedError, Pair
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
+CONDITIONAL_HELP = (
+    "p(z'|z) on [-1, 1], before nearest pairs snap to pictures: normal(std=0.1), laplace(scale=0.1), ...; "
+    '"" for a dataset without pairs'
+)
 FAITHFUL = "as published, negative hues go unwrapped: those of the object in [-2/3, 0] are all red, others distorted"
 UNWRAPPED = "as published, negative hues go unwrapped: their colours are distorted"
 
