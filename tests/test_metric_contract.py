@@ -318,6 +318,8 @@ BAD = {
     "cube": (np.ones((9, 2)), np.ones((9, 2, 2)), "codes have shape"),
     "nan": (np.ones((9, 2)), np.where(HOLE, np.nan, 1.0), r"codes.*column \[1\]"),
     "inf": (np.where(HOLE, np.inf, 1.0), np.ones((9, 2)), r"factors.*column \[1\]"),
+    "huge": (np.ones((9, 2)), np.where(HOLE, 1e200, 1.0), r"codes have values beyond 1e\+100.*column \[1\]"),
+    "tiny": (np.ones((9, 2)), np.where(HOLE, 1e-200, 0.0), r"codes have values.*column \[1\]"),
     "constant": (np.ones((50, 2)), noise(50, 2, 0), "every factor is constant"),
 }
 
@@ -360,4 +362,6 @@ def test_dtype_and_memory_order_do_not_matter(name):
     single = score(name, np.asfortranarray(factors), codes.astype(np.float32))
     assert single == pytest.approx(expected, abs=1e-12)
     assert score(name, factors, codes.astype(np.int16)) == expected
-    assert score(name, factors, codes[::1].tolist()) == expected
+    assert score(name, factors, codes.tolist()) == expected
+    yes = factors > np.median(factors, axis=0)
+    assert score(name, yes, codes) == score(name, yes.astype(float), codes)

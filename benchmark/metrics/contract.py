@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike
 from unmix.factors import FACTOR_TYPES, FactorType
 from unmix.registry import METRICS
 
+# Of a column's spread, and its inverse of a column's size: squares still have all of their digits.
+TINY = 1e-100
+
 
 class InputError(ValueError):
     """Codes or factors that cannot be scored; the message names the column and says what to do."""
@@ -220,8 +223,8 @@ def check(
 
     Raises:
         InputError: Different lengths, empty, fewer than `min_samples` rows, not numeric, NaN or infinite
-            entries (the column is named), every factor constant, a factor type that is not accepted, a
-            period that is not positive.
+            entries or such as have no square (the column is named), every factor constant, a factor type that
+            is not accepted, a period that is not positive.
     """
     factors, codes = _numeric(factors, "factors"), _numeric(codes, "codes")
     if len(factors) != len(codes):
@@ -273,4 +276,12 @@ def _numeric(values: ArrayLike, what: str) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
     if len(bad):
         raise InputError(f"{what} have NaN or infinite values in column {bad.tolist()}: drop or repair those samples")
+    with np.errstate(over="ignore"):
+        sizes, spread = np.abs(array).max(axis=0), np.ptp(array, axis=0)
+    extreme = np.flatnonzero((sizes > 1 / TINY) | ((spread > 0) & (spread < TINY)))
+    if len(extreme):
+        raise InputError(
+            f"{what} have values beyond {1 / TINY:g}, or that differ by less than {TINY:g}, in column "
+            f"{extreme.tolist()}: their squares are no numbers, rescale them"
+        )
     return array
