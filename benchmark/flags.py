@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -37,6 +37,37 @@ def given(namespace: argparse.Namespace, role: str, kind: Any) -> dict[str, Any]
         elif hasattr(namespace, f"{role}.{field.name}"):
             values[field.name] = getattr(namespace, f"{role}.{field.name}")
     return values
+
+
+def words(parser: argparse.ArgumentParser, role: str, kind: Any, values: Mapping[str, Any]) -> list[str]:
+    """The words of the command line that give these values, without what is the default: `given` reads them back.
+
+    Args:
+        parser: Has the flags, by `add_flags`.
+        role, kind: As there.
+        values: Nested plain values, as in a record.
+    """
+    flags = {action.dest: action.option_strings for action in parser._actions}
+    return _words(flags, role, kind, values, {})
+
+
+def _words(
+    flags: Mapping[str, Sequence[str]], role: str, kind: Any, values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[str]:
+    found: list[str] = []
+    for field, hint in _fields(kind):
+        if field.name not in values:
+            continue
+        value, default = values[field.name], defaults.get(field.name, field.default)
+        if dataclasses.is_dataclass(hint):
+            found += _words(flags, role, hint, value, _defaults(field))
+        elif isinstance(value, bool) and value != default:
+            found.append(flags[f"{role}.{field.name}"][0 if value else 1])
+        elif isinstance(value, list | tuple) and tuple(value) != default:
+            found += [flags[f"{role}.{field.name}"][0], *map(str, value)]
+        elif not isinstance(value, list | tuple) and value != default:
+            found += [flags[f"{role}.{field.name}"][0], str(value)]
+    return found
 
 
 def _add(parser: argparse.ArgumentParser, group: Any, role: str, kind: Any, defaults: Mapping[str, Any]) -> None:

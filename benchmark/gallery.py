@@ -9,14 +9,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from matplotlib.figure import SubFigure
 from torch import Tensor
 
 from unmix.factors import Factor
-from unmix.plots import INK, save
+from unmix.plots import INK, save, strip
 from unmix.seeds import derived_generator
 from unmix.types import Dataset, DeclinedError
 
@@ -81,17 +80,8 @@ def _sweep(dataset: Any, factor: Factor, start: Float[Tensor, " k"]) -> UInt8[Te
 def _rows(part: SubFigure, title: str, rows: list[tuple[str, Tensor]]) -> None:
     part.suptitle(title, fontsize=9, color=INK, x=0.01, ha="left")
     for axis, (label, images) in zip(part.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
-        axis.imshow(_strip(images), interpolation="nearest")
+        axis.imshow(strip(images, COLUMNS), interpolation="nearest")
         axis.set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
 
-
-def _strip(images: UInt8[Tensor, "n channels height width"]) -> UInt8[np.ndarray, "height width 3"]:
-    """Images side by side on white, filled up to COLUMNS."""
-    height, width = images.shape[2:]
-    gap = max(2, width // 16)
-    strip = np.full((height, COLUMNS * (width + gap) - gap, 3), 255, dtype=np.uint8)
-    for index, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
-        strip[:, index * (width + gap) :][:, :width] = image
-    return strip

@@ -1,25 +1,40 @@
-"""Figures: a table beside the paper, learning curves, codes against factors."""
+"""Figures: a table beside the paper, learning curves, codes against factors, images side by side."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
+from unmix.factors import Factor
 from unmix.record import Record, Specification
 from unmix.reproduce import Cell, Preset, summaries
 
 INK, OURS, PAPER = "#1f2933", "#1b6ca8", "#d1495b"
+POINT = "#2f86c9"  # told from a light page and from a dark one
+LINEAR, SHOWN = 500, 40
+LINES = (POINT, PAPER, "#3f9c5a", "#b8860b", "#8e6bbf")
+PAGE: Any = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
+    "text.parse_math": False,  # a factor's name is no formula
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unmix",
+    "savefig.dpi": 150,
+}
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -118,6 +133,40 @@ def learning_curves(records: Mapping[str, Record], metric: str, path: Path, seco
     save(figure, path)
 
 
+def curve_figures(curve: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """Of one run, over steps: its scores in one figure, the loss and each of its terms in their own."""
+    steps = [point["step"] for point in curve]
+    figures: list[Figure] = []
+    scores = list(dict.fromkeys(name for point in curve for name in point["scores"]))
+    if scores:
+        figure, axis = _small("scores")
+        figures.append(figure)
+        axis.set_prop_cycle(color=LINES)
+        for name in scores:
+            shown = [(point["step"], point["scores"][name]) for point in curve if name in point["scores"]]
+            dashed = "--" if name == "dead_codes" else "-"
+            axis.plot(*zip(*shown, strict=True), dashed, marker=".", ms=3, lw=1.2, label=name)
+        axis.set_ylim(min(-0.03, *(value for point in curve for value in point["scores"].values())), 1.03)
+        axis.legend(frameon=False, fontsize=7)
+    terms = list(dict.fromkeys(name for point in curve for name in point.get("terms", {})))
+    for name in ["loss", *terms]:
+        figure, axis = _small(name)
+        figures.append(figure)
+        values = [point["loss"] if name == "loss" else point["terms"].get(name, np.nan) for point in curve]
+        axis.plot(steps, values, marker=".", ms=3, lw=1.2, color=POINT)
+    return figures
+
+
+def _small(title: str) -> tuple[Figure, Axes]:
+    figure, axis = plt.subplots(figsize=(3.6, 2.5), layout="constrained")
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel("steps", fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure, axis
+
+
 def correlations(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "k d"]:
     """Absolute Pearson correlation of each factor with each code; 0 for a constant column."""
     a, b = factors - factors.mean(axis=0), codes - codes.mean(axis=0)
@@ -126,46 +175,101 @@ def correlations(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n 
     return result
 
 
-def scatter(
-    codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str], path: Path
-) -> None:
-    """Each factor against the code matched to it, and against its best linear reconstruction from all codes."""
-    shown = min(len(names), 10)
+def scatter_figures(
+    codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], declared: Sequence[Factor]
+) -> list[Figure]:
+    """Of each factor that varies, a figure: the code matched to it, and its best linear map from all codes.
+
+    Levels are spread sideways so that their points can be seen, and a bar marks each level's median. Where there are
+    more than `LINEAR` codes, a linear map can fit anything and is left out.
+    """
     matrix = correlations(codes, factors)
-    rows, columns = linear_sum_assignment(-matrix)
-    design = np.column_stack([codes, np.ones(len(codes))])
-    fitted = design @ np.linalg.lstsq(design, factors, rcond=None)[0]
-    figure, axes = plt.subplots(2, shown, figsize=(1.9 * shown, 4.4), squeeze=False)
-    match = dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    match = dict(zip(*(side.tolist() for side in linear_sum_assignment(-matrix)), strict=True))
     picked = np.linspace(0, len(codes) - 1, min(len(codes), 1500)).astype(int)
-    for factor in range(shown):
-        upper, lower = axes[:, factor]
-        if factor in match:
-            code = match[factor]
-            upper.plot(factors[picked, factor], codes[picked, code], ".", ms=1.5, alpha=0.5, color=OURS)
-            upper.set_title(f"{names[factor]}: code {code}\n|r| = {matrix[factor, code]:.3f}", fontsize=8)
-        lower.plot(factors[picked, factor], fitted[picked, factor], ".", ms=1.5, alpha=0.5, color=PAPER)
-        lower.set_xlabel(names[factor], fontsize=8)
-    axes[0][0].set_ylabel("matched code", fontsize=8)
-    axes[1][0].set_ylabel("linear map of all codes", fontsize=8)
-    for axis in axes.flat:
-        axis.tick_params(labelsize=6)
-    figure.tight_layout()
-    save(figure, path)
+    fitted = None
+    if codes.shape[1] <= LINEAR:
+        design = np.column_stack([codes, np.ones(len(codes))])
+        fitted = (design @ np.linalg.lstsq(design, factors, rcond=None)[0])[picked]
+    figures = []
+    for column, factor in enumerate(declared):
+        if factor.constant:
+            continue
+        figure, axes = plt.subplots(2, 1, figsize=(2.3, 4.2), sharex=True, layout="constrained")
+        if column in match:
+            code = match[column]
+            _points(axes[0], factors[picked, column], codes[picked, code], factor, POINT)
+            axes[0].set_title(f"{factor.name}\ncode {code}, |r| = {matrix[column, code]:.3f}", fontsize=8)
+            axes[0].set_ylabel(f"code {code}", fontsize=8)
+        else:
+            axes[0].set_title(f"{factor.name}\nno code left to match", fontsize=8)
+        if fitted is not None:
+            _points(axes[1], factors[picked, column], fitted[:, column], factor, PAPER)
+            axes[1].set_ylabel("linear map of all codes", fontsize=8)
+        axes[1].set_xlabel(f"{factor.name} ({factor.type})", fontsize=8)
+        figures.append(figure)
+    return figures
 
 
-def heat_map(
-    codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str], path: Path
+def _points(
+    axis: Axes, factor_values: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"], factor: Factor, colour: str
 ) -> None:
-    """Absolute correlation of factors with codes, the codes in the order of the factors they are matched to."""
+    spread = np.zeros(len(values))
+    if factor.size is not None:
+        spread = np.random.default_rng(0).uniform(-0.35, 0.35, len(values))
+        levels = np.unique(factor_values)
+        medians = [np.median(values[factor_values == level]) for level in levels]
+        axis.hlines(medians, levels - 0.4, levels + 0.4, color=INK, lw=1.2, zorder=3)
+    if factor.labels and len(factor.labels) <= 6:
+        axis.set_xticks(range(len(factor.labels)), factor.labels)
+    size = 2.6 if len(values) > 500 else 5
+    axis.plot(factor_values + spread, values, ".", ms=size, mew=0, alpha=0.55, color=colour, rasterized=True)
+    axis.tick_params(labelsize=6)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def heat_map(codes: Float[np.ndarray, "n d"], factors: Float[np.ndarray, "n k"], names: Sequence[str]) -> Figure:
+    """Absolute correlation of factors with codes: first the codes matched to factors, in the factors' order.
+
+    Of more than `SHOWN` codes, those with the strongest correlations.
+    """
     matrix = correlations(codes, factors)
     matched = linear_sum_assignment(-matrix)[1].tolist()
-    order = matched + [code for code in range(matrix.shape[1]) if code not in matched]
-    figure, axis = plt.subplots(figsize=(0.42 * len(order) + 2, 0.42 * len(names) + 1.2))
+    strongest = np.argsort(-matrix.max(axis=0), kind="stable").tolist()
+    shown = set([*matched, *strongest][:SHOWN] if matrix.shape[1] > SHOWN else strongest)
+    order = matched + sorted(shown - set(matched))
+    figure, axis = plt.subplots(figsize=(0.42 * len(order) + 2.4, 0.36 * len(names) + 1.2), layout="constrained")
     image = axis.imshow(matrix[:, order], vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    if len(order) <= 20:
+        for (row, column), value in np.ndenumerate(matrix[:, order]):
+            ink = "white" if value < 0.6 else "black"
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=ink)
     axis.set_xticks(range(len(order)), [str(code) for code in order], fontsize=7)
-    axis.set_yticks(range(len(names)), names, fontsize=7)
-    axis.set_xlabel("code")
-    axis.set_ylabel("factor")
-    figure.colorbar(image, ax=axis, label="|Pearson r|")
-    save(figure, path)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xlabel("code", fontsize=8)
+    bar = figure.colorbar(image, ax=axis)
+    bar.set_label("|Pearson r|", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def strip(images: UInt8[Tensor, "n channels height width"], columns: int) -> UInt8[np.ndarray, "height across 4"]:
+    """Images side by side, filled up to a number of columns; transparent where there is none."""
+    height, width = images.shape[2:]
+    gap = max(2, width // 16)
+    row = np.zeros((height, columns * (width + gap) - gap, 4), dtype=np.uint8)
+    for index, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
+        place = row[:, index * (width + gap) :][:, :width]
+        place[..., :3], place[..., 3] = image, 255
+    return row
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an element of a page, in the colour of its text; closes it.
+
+    The figure must be drawn within `plt.rc_context(PAGE)`.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor")

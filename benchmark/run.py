@@ -170,17 +170,22 @@ def _probe(dataset: Dataset, seed: int, device: str) -> Callable[[Encoder], dict
             return {}
         scores = score(codes, factors.cpu().numpy(), dataset, ("r2(in_sample)", "mcc"), 0)
         found = {name: round(float(value), 6) for name, value in scores.items()}
-        dead = dead_codes(codes, 0.01 if isinstance(encoder, Vae) else 1e-6 * float(codes.var(axis=0).max()))
+        dead = dead_codes(codes, dead_variance(encoder, codes))
         return found | ({"dead_codes": round(dead, 6)} if dead else {})
 
     return probe
 
 
-def dead_codes(codes: np.ndarray, threshold: float) -> float:
-    """Share of codes (n, d) whose variance is not above a threshold.
+def dead_variance(encoder: Encoder | None, codes: np.ndarray) -> float:
+    """The variance up to which a code counts as dead.
 
-    Of a VAE, whose prior has variance 1: 0.01 (Burda et al. 2016, active units).
+    Of a VAE, whose prior has variance 1: 0.01 (Burda et al. 2016, active units); else a millionth of the largest.
     """
+    return 0.01 if isinstance(encoder, Vae) else 1e-6 * float(codes.var(axis=0).max())
+
+
+def dead_codes(codes: np.ndarray, threshold: float) -> float:
+    """Share of codes (n, d) whose variance is not above a threshold."""
     return float((codes.var(axis=0) <= threshold).mean())
 
 

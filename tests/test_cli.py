@@ -78,7 +78,7 @@ def test_flags_reach_the_run(tmp_path: Path) -> None:
         ([*RUN[:2], "pca", "--conditional", "vmf(kappa=1)"], "vmf"),
         (["reproduce", "workshop/tabel1"], "did you mean workshop/table1"),
         (["reproduce", "workshop/table1", "--profile", "fast"], "choose quick, cpu, paper"),
-        (["plot", "ffff"], "no record"),
+        (["plot", "ffff"], "no record has a key that starts with 'ffff'"),
     ],
 )
 def test_wrong_words_say_what_is_allowed(
@@ -102,14 +102,6 @@ def test_wrong_choice_lists_the_choices(words: list[str], capsys: pytest.Capture
 def test_declined_run_tells_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("contrastive", tmp_path, "--conditional", "") == 1
     assert "pairs" in capsys.readouterr().err
-
-
-def test_plot_draws_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("supervised", tmp_path, "--steps", "4", "--batch", "16") == 0
-    (record,) = Store(tmp_path)
-    assert main(["plot", record.key[:6], "--store", str(tmp_path)]) == 0
-    drawn = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert drawn == {f"{record.key}_scatter.png", f"{record.key}_correlations.png", f"{record.key[:4]}_curves.png"}
 
 
 def test_table_writes_every_format_and_names_damaged_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,9 @@
-"""unmix plot: pictures of recorded runs."""
+"""unmix plot: a page for each recorded run."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,73 +20,88 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "plot",
-        help="pictures of runs: factors against codes, heat map, learning curves",
-        description="Draw a run (its key, or the first letters of it): factors against matched codes and against "
-        "the best linear map, correlations, learning curve. Several keys share one picture of learning curves.",
+        help="a page for each run: scores, curves, codes against factors, traversals",
+        description="Write a run's page (of its key, or the first letters of it) into its folder, and print where it "
+        "is: scores, learning curve, factors against codes, correlations, latent traversal. Several keys share one "
+        "picture of learning curves as well.",
         epilog="examples:\n  unmix plot 3f2a\n  unmix plot 3f2a 91bc --metric mcc --output figures",
     )
     parser.add_argument("keys", nargs="+", help="keys, or their first letters (`unmix run` prints them)")
-    parser.add_argument("--metric", default="r2(in_sample)", help="of the learning curves (default: r2(in_sample))")
-    parser.add_argument("--output", type=Path, default=None, help="folder of the pictures (default: STORE/plots)")
+    parser.add_argument("--metric", default="r2(in_sample)", help="of the shared picture (default: r2(in_sample))")
+    parser.add_argument("--output", type=Path, default=None, help="its folder (default: STORE/plots)")
     add_store(parser)
     parser.set_defaults(handler=handle)
 
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    import numpy as np
-
-    from unmix.aggregate import seconds_to
-    from unmix.plots import heat_map, learning_curves, scatter
     from unmix.record import Store, merged
     from unmix.results import FOLDER
-    from unmix.run import make_dataset
+    from unmix.run_page import write
 
     store = Store(known.store)
     records = merged([store, Store(FOLDER / "reproduced")])
-    output = Path(known.output or store.folder / "plots")
     chosen = [_found(start, records) for start in known.keys]
+    out = Console()
     for record in chosen:
-        specification = record.specification
-        arrays = store.run_folder(specification) / "codes.npz"
-        if not arrays.exists():
-            console.print(f"{record.key}: no codes here ({arrays}), only its learning curve is drawn", soft_wrap=True)
-            continue
-        with np.load(arrays, allow_pickle=False) as saved:
-            codes, factors = saved["codes"], saved["factors"]
-        names = [factor.name for factor in make_dataset(specification.dataset, specification.seed).factors]
-        scatter(codes, factors, names, output / f"{record.key}_scatter.png")
-        heat_map(codes, factors, names, output / f"{record.key}_correlations.png")
-    trained = dict(zip(_labels(chosen), chosen, strict=True))
-    trained = {label: record for label, record in trained.items() if record.curve}
-    if trained:
-        learning_curves(trained, known.metric, output / f"{'_'.join(record.key[:4] for record in chosen)}_curves.png")
-    for label, record in trained.items():
-        curve = [(p["seconds"], p["scores"][known.metric]) for p in record.curve if known.metric in p["scores"]]
-        reached = seconds_to(curve, 0.99)
-        console.print(f"{label}: {known.metric} 0.99 " + (f"after {reached:.0f} s" if reached else "not reached"))
-    console.print(f"written to {output}", soft_wrap=True)
+        out.print(str(write(record, store.run_folder(record.specification))), soft_wrap=True, highlight=False)
+    if len(chosen) > 1:
+        _together(chosen, known.metric, Path(known.output or store.folder / "plots"), out)
     return 0
 
 
+def _together(records: Sequence[Record], metric: str, folder: Path, out: Console) -> None:
+    """One picture of the runs' learning curves, and when each reached 0.99."""
+    from unmix.aggregate import seconds_to
+    from unmix.plots import learning_curves
+
+    trained = dict(zip(_labels(records), records, strict=True))
+    trained = {label: record for label, record in trained.items() if record.curve}
+    for label, record in trained.items():
+        curve = [(p["seconds"], p["scores"][metric]) for p in record.curve if metric in p["scores"]]
+        reached = seconds_to(curve, 0.99)
+        when = f"after {reached:.0f} s" if reached is not None else "not reached"
+        out.print(f"{label}: {metric} 0.99 {when}", markup=False, soft_wrap=True)
+    if trained:
+        path = folder / f"{'_'.join(record.key[:4] for record in records)}_curves.png"
+        learning_curves(trained, metric, path)
+        out.print(str(path), soft_wrap=True, highlight=False)
+
+
 def _found(start: str, records: Mapping[str, Record]) -> Record:
+    """The one record whose key starts so.
+
+    Raises:
+        ValueError: There is none, with the close keys, or there are several.
+    """
     found = [key for key in records if key.startswith(start)]
-    if len(found) != 1:
-        what = "no record" if not found else f"{len(found)} records ({', '.join(found[:4])})"
-        raise ValueError(f"{what} with a key that starts with {start!r}: give more letters, or run it first")
-    return records[found[0]]
+    if len(found) == 1:
+        return records[found[0]]
+    if found:
+        listed = ", ".join(_described(records[key]) for key in found[:4])
+        raise ValueError(f"{len(found)} records have a key that starts with {start!r}: {listed}; give more letters")
+    starts = {key[: len(start)]: key for key in records}
+    close = [starts[match] for match in difflib.get_close_matches(start, starts, n=3)]
+    asked = f"did you mean {' or '.join(_described(records[key]) for key in close)}?" if close else "run it first"
+    raise ValueError(f"no record has a key that starts with {start!r}: {asked}")
+
+
+def _described(record: Record) -> str:
+    specification = record.specification
+    names = f"{specification.dataset['name']} {specification.method['name']} seed {specification.seed}"
+    return f"{record.key} ({names})"
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
-    """Name and key of each run, with the fields in which the runs differ."""
+    """Name and key of each run, with the fields that all of them have and in which they differ."""
     flat = [_flat(asdict(record.specification)) for record in records]
-    fields = {field for values in flat for field in values}
-    different = sorted(field for field in fields if len({str(values.get(field)) for values in flat}) > 1)
+    fields = set.intersection(*map(set, flat)) - {"method.name"}
+    different = sorted(field for field in fields if len({str(values[field]) for values in flat}) > 1)
     return [
         ", ".join(
             [
                 f"{record.key[:6]} {record.specification.method['name']}",
-                *(f"{field.rsplit('.', 1)[-1]} {values[field]}" for field in different if field in values),
+                *(f"{field.removesuffix('.name').rsplit('.', 1)[-1]} {values[field]}" for field in different),
             ]
         )
         for record, values in zip(records, flat, strict=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -44,32 +45,17 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     if known.dataset is None or known.method is None:
         known.parser.print_help()
         return 0 if known.help else 2
-    from unmix.evaluation import Evaluation
-    from unmix.flags import add_flags, given
     from unmix.progress import Bars
     from unmix.record import Store
-    from unmix.registry import DATASETS, METHODS
-    from unmix.run import ICA, build, specify
     from unmix.sweep import execute, missing
 
-    dataset, method = DATASETS[known.dataset], METHODS[known.method.removesuffix(ICA)]
-    add_flags(known.parser, "dataset", known.dataset, dataset)
-    add_flags(known.parser, "method", known.method, method)
-    add_flags(known.parser, "evaluation", "", Evaluation)
+    _add_fields(known.parser, known.dataset, known.method)
     if known.help:
         known.parser.print_help()
         return 0
     flags, rest = known.parser.parse_known_args([known.dataset, known.method, *rest])
     no_more(rest)
-    specifications = [
-        specify(
-            {"name": known.dataset, **given(flags, "dataset", dataset)},
-            {"name": known.method, **given(flags, "method", method)},
-            seed,
-            build(Evaluation, given(flags, "evaluation", Evaluation), "evaluation"),
-        )
-        for seed in known.seeds
-    ]
+    specifications = [_specified(flags, seed) for seed in known.seeds]
     store = Store(known.store)
     todo = missing(specifications, store)
     labels = {s.key: f"{known.dataset} {known.method} seed {s.seed}" for s in specifications}
@@ -84,6 +70,61 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
         )
     _show(specifications, store)
     return 1 if any(outcome.status != "ok" for outcome in outcomes) else 0
+
+
+def command(specification: Specification, device: str = "cpu") -> str:
+    """The words that run a specification, without the flags that have their default.
+
+    Raises:
+        ValueError: This version of `unmix` has no words for it: a default or a field is another one.
+    """
+    from unmix.flags import words
+
+    commands = argparse.ArgumentParser().add_subparsers()
+    add(commands)
+    parser: argparse.ArgumentParser = commands.choices["run"]
+    parser.exit_on_error = False
+    dataset, method = specification.dataset["name"], specification.method["name"]
+    line = [dataset, method]
+    for role, kind in _add_fields(parser, dataset, method).items():
+        line += words(parser, role, kind, getattr(specification, role))
+    line += ["--seeds", str(specification.seed)] if specification.seed else []
+    line += ["--device", device] if device != "cpu" else []
+    try:
+        same = _specified(parser.parse_args(line), specification.seed).key == specification.key
+    except (ValueError, argparse.ArgumentError):
+        same = False
+    if not same:
+        raise ValueError("this version of unmix has no command for the run: a default or a field is another one")
+    return shlex.join(["unmix", "run", *line])
+
+
+def _add_fields(parser: argparse.ArgumentParser, dataset: str, method: str) -> dict[str, Any]:
+    """Add the flags of what is named; returns the dataclass behind each role."""
+    from unmix.evaluation import Evaluation
+    from unmix.flags import add_flags
+    from unmix.registry import DATASETS, METHODS
+    from unmix.run import ICA
+
+    kinds = {"dataset": DATASETS[dataset], "method": METHODS[method.removesuffix(ICA)], "evaluation": Evaluation}
+    for role, name in (("dataset", dataset), ("method", method), ("evaluation", "")):
+        add_flags(parser, role, name, kinds[role])
+    return kinds
+
+
+def _specified(flags: argparse.Namespace, seed: int) -> Specification:
+    from unmix.evaluation import Evaluation
+    from unmix.flags import given
+    from unmix.registry import DATASETS, METHODS
+    from unmix.run import ICA, build, specify
+
+    dataset, method = DATASETS[flags.dataset], METHODS[flags.method.removesuffix(ICA)]
+    return specify(
+        {"name": flags.dataset, **given(flags, "dataset", dataset)},
+        {"name": flags.method, **given(flags, "method", method)},
+        seed,
+        build(Evaluation, given(flags, "evaluation", Evaluation), "evaluation"),
+    )
 
 
 def _show(specifications: Sequence[Specification], store: Store) -> None:
