@@ -102,7 +102,7 @@ def _tables(device: str) -> _Tables:
     most = max(table.shape[2] for table in cuts)
     chords = torch.cat([nn.functional.pad(table, (0, 0, 0, most - table.shape[2])) for table in cuts])
     # Lines STEPS apart are seen together.
-    chords = chords.unflatten(1, (LINES, STEPS)).transpose(1, 2).flatten(0, 1)
+    chords = chords.view(len(chords), LINES, STEPS, most, 2).transpose(1, 2).flatten(0, 1)
     several = (chords[:, :, 1:, 1] > chords[:, :, 1:, 0]).any(dim=2)
     y = torch.arange(POSITIONS)
     first_line = SIDE // 4 + -((-LOWEST - POSITIONS * y) // STEPS)

@@ -1,8 +1,9 @@
-"""Pairs of dSprites a second, beside the usual Dataset and DataLoader: `pytest tests/bench_pairs.py -n 0 -s`.
+"""Pairs of dSprites a second, beside the usual Dataset and DataLoader.
 
-The usual way: all images unpacked in memory as uint8 (3 GB), one pair an item with UNI transitions in NumPy, put
-together by a DataLoader with 0 or 2 workers. Ours draws whole batches from the factors. Both end in uint8 tensors and run
-interleaved; the figure is the ratio of the fastest rounds.
+`pytest tests/bench_pairs.py -s -o addopts=--import-mode=importlib` on a quiet machine (without the shape checks of the
+test suite). The usual way: all images unpacked in memory as uint8 (3 GB), one pair an item with UNI transitions in
+NumPy, put together by a DataLoader with 0 or 2 workers. Ours draws whole batches from the factors. Both end in uint8
+tensors and run interleaved; the figure is the ratio of the fastest rounds.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def seconds(step: Callable[[], object], steps: int) -> float:
 
 @pytest.mark.parametrize("batch", [32, 64, 512])
 def test_pairs_a_second(usual: Usual, batch: int, benchmark: pytest.FixtureRequest) -> None:
+    torch.set_num_threads(1)
     dataset, generator = DSpritesProcedural(), torch.Generator().manual_seed(0)
     loaders = [endless(DataLoader(usual, batch, shuffle=True, num_workers=workers)) for workers in (0, 2)]
     ways = [lambda: dataset.sample_pairs(batch, generator), *(lambda it=it: next(it) for it in loaders)]
