@@ -1,7 +1,8 @@
 """Speed of every default metric, beside a plain formulation of the same number in the same run.
 
-`pytest -n 0 tests/bench_metrics.py --benchmark-json bench.json` prints a Markdown table at its end: CPU seconds
-of one thread, and how often ours goes into the plain formulation's. A busy machine moves the ratios little.
+`pytest -o addopts=--import-mode=importlib tests/bench_metrics.py` (one process, without the tests' type checks)
+prints a Markdown table at its end: CPU seconds of one thread, and how often ours goes into the plain
+formulation's. A busy machine lengthens both.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from unmix.metrics import predictors
 from unmix.metrics.importance import completeness, disentanglement
 from unmix.metrics.regression import ALPHAS, GAMMAS
 
-pytestmark = pytest.mark.benchmark(timer=time.process_time)
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 N, D = 10_000, 10
 DEFAULT = [name for name, declared in METRICS.items() if declared.default]
 DSPRITES = (3, 6, 40, 32, 32)

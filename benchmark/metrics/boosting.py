@@ -61,7 +61,8 @@ def cut(codes: Float[np.ndarray, "n d"], new: Float[np.ndarray, "rows d"]) -> Bi
         if len(edges) >= BINS:
             edges = np.unique(np.quantile(code, shares, method="inverted_cdf"))
         columns.append(np.searchsorted(edges, column))
-    return np.stack(columns, axis=1)
+    # In two bytes each: rows go down the trees by looking them up.
+    return np.stack(columns, axis=1).astype(np.int16)
 
 
 def boost(bins: Bins, targets: Targets, loss: Loss) -> Boosted:

@@ -53,14 +53,9 @@ def predict(
     )
     if one_vs_rest:
         model = OneVsRestClassifier(model)
-    said: tuple[str, ...] = ()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            model.fit(codes, tags)
-        except ConvergenceWarning:
-            # The peers' limit of iterations is part of the score: fit again, up to it, and say so.
-            said = ("a logistic regression reached its limit of iterations and has not converged",)
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(codes, tags)
+    with warnings.catch_warnings(record=True) as caught:
+        # The peers' limit of iterations is part of the score: it is said, and no error.
+        warnings.simplefilter("always", ConvergenceWarning)
+        model.fit(codes, tags)
+    said = ("a logistic regression reached its limit of iterations and has not converged",) if caught else ()
     return Prediction(model.predict_proba(new), classes, said)
