@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-# Before NumPy is loaded, here and in the workers that inherit it: two workers on two cores, one thread each.
+# Inherited by the workers and by what tests start: two workers on two cores, one thread each.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import matplotlib
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 matplotlib.use("Agg")
 
@@ -20,6 +21,7 @@ matplotlib.use("Agg")
 def _one_thread() -> None:
     """Small tensors: threads cost more than they give, and tests may run beside a training."""
     torch.set_num_threads(1)
+    threadpool_limits(1)  # where NumPy was loaded before the lines above
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import ThreadpoolController
 
 from unmix.factors import FACTOR_TYPES, FactorType
 from unmix.registry import METRICS
@@ -119,13 +121,18 @@ class Metric:
         content: Sequence[int] | None = None,
         seed: int = 0,
     ) -> Score:
-        """Score codes (n, d) against factors (n, k); metrics without seed, periods or content ignore them."""
+        """Score codes (n, d) against factors (n, k); metrics without seed, periods or content ignore them.
+
+        In one thread: matrices are small, on a busy machine threads that wait for each other take ten times
+        as long, and the last digits are the same on any number of cores.
+        """
         extra: dict[str, Any] = {"seed": seed} if self.seeded else {}
         if self.periods:
             extra["factor_periods"] = factor_periods
         if self.blocks:
             extra["content"] = content
-        score = self.function(factors, codes, factor_types=factor_types, **self.settings, **extra)
+        with _libraries().limit(limits=1):
+            score = self.function(factors, codes, factor_types=factor_types, **self.settings, **extra)
         return Score(
             score,
             variant=self.name,
@@ -133,6 +140,12 @@ class Metric:
             warnings=score.warnings,
             details=score.details,
         )
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Linear algebra and OpenMP, as far as they are loaded: at a first score they are."""
+    return ThreadpoolController()
 
 
 def metric(
