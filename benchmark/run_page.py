@@ -20,6 +20,7 @@ from unmix.commands.run import command
 from unmix.plots import PAGE, curve_figures, heat_map, scatter_figures, strip, svg
 from unmix.record import Record
 from unmix.registry import METRICS
+from unmix.results import FOLDER
 from unmix.run import dead_variance, make_dataset
 from unmix.seeds import derived_generator
 from unmix.traversals import COLUMNS, Traversal, decoded, found, sample_images
@@ -183,6 +184,8 @@ def _curve(record: Record) -> str:
 def _pictures(record: Record, dataset: Dataset, folder: Path) -> list[str]:
     """The sections that need the run's codes."""
     path = folder / "codes.npz"
+    committed = FOLDER / "codes" / f"{record.key}.npz"
+    path = committed if committed.exists() and not path.exists() else path
     try:
         with np.load(path, allow_pickle=False) as saved:
             codes, factors = saved["codes"], saved["factors"]
