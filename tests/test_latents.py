@@ -348,7 +348,7 @@ def test_declines_pairs_without_a_conditional():
         (("spere", "uniform"), "no space is named 'spere'; did you mean sphere"),
         (("box", "unifrom"), "no marginal is named 'unifrom'; did you mean uniform"),
         (("box", "uniform", "gennrom(beta=1, scale=1)"), "no conditional.*did you mean.*gennorm"),
-        (("box", "uniform", "qqq"), "did you mean gennorm or laplace or normal or uniform or vmf"),
+        (("box", "uniform", "qqq"), "did you mean anisotropic or gennorm or laplace or normal or uniform or vmf"),
     ],
 )
 def test_unknown_name_lists_the_close_ones(texts, close):
