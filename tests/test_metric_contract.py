@@ -38,6 +38,11 @@ def costly(name: str) -> bool:
     return any(part in name for part in COSTLY)
 
 
+def shrinking(name: str) -> int:
+    """By how much the draws of noise are smaller: kernels take the time."""
+    return 16 if "kernel" in name or name == "block_identifiability" else 4 if costly(name) else 1
+
+
 def marked(name: str, *more: str) -> Any:
     """A case of a parametrised test."""
     return pytest.param(name, *more, marks=[pytest.mark.slow] if any(part in name for part in SLOW) else [])
@@ -171,13 +176,13 @@ def test_perfect_codes_score_best(name):
         assert floor.reaches(value, declared.direction) == declared.fooled_by_noise
 
 
-def chance_error(declared: Metric, draw: Callable[[int, int], float], few: bool = False) -> tuple[float, float]:
+def chance_error(declared: Metric, draw: Callable[[int, int], float], shrink: int = 1) -> tuple[float, float]:
     """How far the value on noise, as n grows, is from what is declared, and its 99 % confidence half-width.
 
     Scores at four sizes are fitted by chance + a n^-rate + b n^-2rate; the interval of the constant follows
     from the scores' own spread, with Bonferroni's correction for as many metrics as there are.
     """
-    sizes, repeats = np.array([1000, 2000, 4000, 16000]) // (4 if few else 1), 6 if few else 20
+    sizes, repeats = np.array([1000, 2000, 4000, 16000]) // shrink, 6 if shrink > 1 else 20
     scores = np.array([[draw(int(n), seed) for seed in range(repeats)] for n in sizes])
     design = np.stack([np.ones(len(sizes)), sizes**-declared.rate, sizes ** (-2 * declared.rate)], axis=1)
     weights = np.linalg.pinv(design)[0]
@@ -198,7 +203,7 @@ def test_chance_level_on_noise(name):
     def draw(n: int, seed: int) -> float:
         return score(name, make_factors(name, n, seed), noise(n, 4, seed), seed)
 
-    error, width = chance_error(declared, draw, costly(name))
+    error, width = chance_error(declared, draw, shrinking(name))
     assert error <= width
 
 
