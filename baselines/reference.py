@@ -92,14 +92,18 @@ class PlusIca:
     def fit(self, dataset: Dataset, generator: torch.Generator, trainer: Trainer) -> Encoder:
         encoder = self.method.fit(dataset, generator, trainer)
         codes = encode(encoder, dataset.sample(self.fit_samples, generator)[0])
-        rank = int(np.linalg.matrix_rank(codes - codes.mean(axis=0)))
         seed = derived_seed(generator.initial_seed(), "ica") % 2**32
-        model = FastICA(min(rank, len(dataset.factors)), whiten="unit-variance", max_iter=1000, random_state=seed)
+        # scikit-learn's own whitening fails where the first input is constant, as the corner of an image is.
+        whitening = PCA(min(len(dataset.factors), *codes.shape), whiten=True, random_state=seed)
+        whitening.fit(codes.astype(np.float64))
+        spread = whitening.explained_variance_
+        kept = int((spread > 1e-10 * spread[0]).sum())
+        model = FastICA(whiten=False, max_iter=1000, random_state=seed)
         with warnings.catch_warnings():
             # Codes that are Gaussian have no ICA solution; the last iterate is still a rotation of them.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(codes)
-        return _on_arrays(model.transform, encoder)
+            model.fit(whitening.transform(codes)[:, :kept])
+        return _on_arrays(lambda codes: model.transform(whitening.transform(codes)[:, :kept]), encoder)
 
 
 def _flatten(observations: Tensor) -> Tensor:

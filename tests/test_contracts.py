@@ -222,3 +222,13 @@ def test_ica_identifies_a_linear_mixture() -> None:
     encoder = make_method({"name": "ica"}).fit(dataset, derived_generator(0, "training"), Trainer())
     observations, factors = dataset.sample(2000, derived_generator(0, "test"))
     assert mcc(factors.numpy(), encode(encoder, observations)) > 0.99
+
+
+def test_ica_takes_images_whose_corner_is_constant() -> None:
+    """scikit-learn's FastICA whitens them to NaN."""
+    dataset = make_dataset({"name": "dsprites_procedural"}, 0)
+    encoder = make_method({"name": "ica", "fit_samples": 200}).fit(dataset, derived_generator(0, "training"), Trainer())
+    observations, _ = dataset.sample(50, derived_generator(0, "test"))
+    codes = encode(encoder, observations)
+    assert codes.shape == (50, 6)
+    assert (codes.std(axis=0) > 0.1).all()
