@@ -189,9 +189,10 @@ def beside(
             theirs = _published(row.published.get(column["name"]), table.digits)
             texts += [mine, theirs] if apart else [f"{mine} ({theirs})" if theirs else mine]
         rows.append(tuple(texts))
-    runs = max((summary.runs for summary in ours.values()), default=0)
+    counts = sorted({summary.runs for summary in ours.values()})
     data = sorted({s.dataset["name"] for runs_of_cell in cells.values() for s in runs_of_cell})
-    ours_is = f"{table.content.get('statistic', 'mean')} of {runs} runs" if runs > 1 else f"{runs} run"
+    runs = " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1])))) if counts else "0"
+    ours_is = f"{table.content.get('statistic', 'mean')} of {runs} runs" if counts[-1:] > [1] else f"{runs} run"
     notes = (
         f"Ours: {table.published['metric']}, on {' and '.join(data)}; {ours_is} a cell; "
         f"the paper's{'' if apart else ' (in brackets)'}: {table.published['statistic']} of {table.published['runs']}.",
