@@ -48,8 +48,9 @@ def draw(
     tables = _tables(str(shape.device))
     sprite = (shape * len(SCALES) + scale) * ORIENTATIONS + orientation
     place = sprite * STEPS + tables.phase[y]
-    line = (tables.first_line[y] + SIDE * torch.arange(len(y), device=y.device))[:, None] + tables.lines
-    centre = (x * (POSITIONS / STEPS) + (SIDE // 4 - 0.5)).float()
+    first = torch.arange(0, SIDE * len(y), SIDE, device=y.device) + tables.first_line[y]
+    line = first[:, None] + tables.lines
+    centre = tables.centre[x]
     stretch = torch.zeros(len(x) * SIDE, dtype=torch.int32, device=x.device)
     stretch[line] = _stretch(tables.chords.index_select(0, place), centre[:, None])
     images = tables.rows.index_select(0, stretch)
@@ -64,8 +65,8 @@ def draw(
 
 def _stretch(ends: Float[Tensor, "n lines 2"], centre: Float[Tensor, "n 1"]) -> Int[Tensor, "n lines"]:
     """Which of `rows` has the pixels whose centres lie between the ends."""
-    columns = (ends + centre[..., None]).ceil_()
-    return (columns[..., 0] * (SIDE + 1) + columns[..., 1]).int()
+    first, last = (ends + centre[..., None]).ceil_().int().unbind(-1)
+    return first * (SIDE + 1) + last
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class _Tables:
         cuts: Other cuts, padded with (0, 0).
         first_line: Of each y, the first line of pixels within REACH.
         phase: Of each y, how the lines lie.
+        centre: Of each x, the centre less half a pixel.
         lines: 0 to LINES.
         rows: Pixels of a line that is set from column `first` to before `last`, at first * 65 + last; eight a word.
     """
@@ -87,6 +89,7 @@ class _Tables:
     cuts: Float[Tensor, "others cuts 2"]
     first_line: Int[Tensor, " y"]
     phase: Int[Tensor, " y"]
+    centre: Float[Tensor, " x"]
     lines: Int[Tensor, " lines"]
     rows: Int[Tensor, "stretches 8"]
 
@@ -115,6 +118,7 @@ def _tables(device: str) -> _Tables:
         cuts=chords[several][:, 1:].float().contiguous(),
         first_line=first_line,
         phase=STEPS * (first_line - SIDE // 4) - POSITIONS * y - LOWEST,
+        centre=(torch.arange(POSITIONS) * (POSITIONS / STEPS) + (SIDE // 4 - 0.5)).float(),
         lines=torch.arange(LINES),
         rows=rows.view(-1, SIDE).view(torch.int64),
     )

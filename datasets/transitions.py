@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -57,21 +57,25 @@ class Transitions:
         """Levels of the positives."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         return tuple(factor.size or 0 for factor in self.factors)
 
     def elsewhere(self, levels: Levels, changed: Bool[Tensor, "n k"], generator: torch.Generator) -> Levels:
         """Move the chosen factors to another level, uniformly."""
-        sizes = torch.tensor(self.sizes, device=levels.device)
+        sizes = _tensor(self.sizes, str(levels.device))
         step = 1 + (_uniform(levels, generator) * (sizes - 1)).long()
         return torch.where(changed, (levels + step) % sizes, levels)
 
     def choose(self, k: Int[Tensor, " n"], levels: Levels, generator: torch.Generator) -> Bool[Tensor, "n k"]:
         """k factors a row, without replacement and uniformly, of those with more than one level."""
-        order = _uniform(levels, generator)
-        order[:, [size == 1 for size in self.sizes]] = math.inf
-        return order.argsort(dim=1).argsort(dim=1) < k[:, None]
+        order = _uniform(levels, generator) + _tensor(self._never, str(levels.device))
+        return order <= order.sort(dim=1).values.gather(1, k[:, None] - 1)
+
+    @cached_property
+    def _never(self) -> tuple[float, ...]:
+        """Infinite for a factor that cannot change."""
+        return tuple(math.inf if size == 1 else 0.0 for size in self.sizes)
 
     @property
     def varying(self) -> int:
@@ -176,6 +180,11 @@ class Views(Transitions):
         sizes = torch.tensor(self.sizes, device=levels.device)
         style = torch.tensor([factor.name not in self.content for factor in self.factors], device=levels.device)
         return torch.where(style, (_uniform(levels, generator) * sizes).long(), levels)
+
+
+@cache
+def _tensor(values: tuple[float, ...], device: str) -> Tensor:
+    return torch.tensor(values, device=device)
 
 
 def _uniform(levels: Levels, generator: torch.Generator) -> Float[Tensor, "n k"]:
