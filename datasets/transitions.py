@@ -183,7 +183,7 @@ class Views(Transitions):
 
 
 @cache
-def _tensor(values: tuple[float, ...], device: str) -> Tensor:
+def _tensor(values: tuple[int | float, ...], device: str) -> Tensor:
     return torch.tensor(values, device=device)
 
 
