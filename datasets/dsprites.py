@@ -37,9 +37,21 @@ FACTORS = (
 )
 
 
+class Sprites(OnGrid):
+    """The grid of dSprites."""
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        return FACTORS
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1, SIDE, SIDE)
+
+
 @DATASETS.register("dsprites_procedural")
 @dataclass(frozen=True)
-class DSpritesProcedural(OnGrid):
+class DSpritesProcedural(Sprites):
     """dSprites drawn from its factors: the same grid of 737,280 images to about a third of a pixel, no download.
 
     See `unmix.datasets.sprites.draw` for the geometry and its measured agreement with the original.
@@ -53,21 +65,13 @@ class DSpritesProcedural(OnGrid):
 
     transitions: str = field(default="uni", metadata={"help": TRANSITIONS_HELP})
 
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        return FACTORS
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, SIDE, SIDE)
-
     def images(self, levels: Int[Tensor, "n k"]) -> UInt8[Tensor, "n 1 64 64"]:
         return draw(*levels.T[1:])
 
 
 @DATASETS.register("dsprites")
 @dataclass(frozen=True)
-class DSprites(OnGrid, Published):
+class DSprites(Sprites, Published):
     """dSprites exactly as published: 737,280 black and white images (Matthey et al. 2017).
 
     The images are drawn from their factors and the pixels corrected in which the file differs, so that the set takes
@@ -76,14 +80,6 @@ class DSprites(OnGrid, Published):
     """
 
     transitions: str = field(default="uni", metadata={"help": TRANSITIONS_HELP})
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        return FACTORS
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, SIDE, SIDE)
 
     @property
     def sources(self) -> tuple[Source, ...]:
