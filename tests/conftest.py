@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 # Inherited by the workers and by what tests start: two workers on two cores, one thread each.
@@ -22,6 +24,24 @@ def _one_thread() -> None:
     """Small tensors: threads cost more than they give, and tests may run beside a training."""
     torch.set_num_threads(1)
     threadpool_limits(1)  # where NumPy was loaded before the lines above
+
+
+@pytest.fixture(scope="module")
+def originals(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Small files of the datasets in the module's PUBLISHED, in their published formats."""
+    from miniatures import published
+
+    folder = tmp_path_factory.mktemp("originals")
+    with published(folder, *request.module.PUBLISHED):
+        yield folder
+
+
+@pytest.fixture
+def patch(originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Each test has its own copy of the files."""
+    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("UNMIX_DATA", str(tmp_path))
+    return monkeypatch
 
 
 @pytest.fixture

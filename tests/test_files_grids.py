@@ -7,7 +7,6 @@ import hashlib
 import os
 import pickle
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from miniatures import drawn, in_colour, matrix, npz, published, put, seen, shares_of, tar
+from miniatures import drawn, in_colour, matrix, npz, put, seen, shares_of, tar
 
 from unmix.cli import main
 from unmix.datasets import mpi3d, smallnorb
@@ -39,21 +38,8 @@ GRIDS: dict[str, tuple[type[PublishedGrid], dict[str, Any]]] = {
     "smallnorb test": (SmallNorb, {"split": "test"}),
     "cars3d": (Cars3D, {}),
 }
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("originals")
-    with published(folder, "shapes3d", "mpi3d", "smallnorb", "cars3d"):
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def patch(originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Each test has its own copy of the files."""
-    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setenv(FOLDER, str(tmp_path))
-    return monkeypatch
+PUBLISHED = ("shapes3d", "mpi3d", "smallnorb", "cars3d")
+pytestmark = pytest.mark.usefixtures("patch")
 
 
 def generator(seed: int = 0) -> torch.Generator:

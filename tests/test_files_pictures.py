@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from miniatures import npy, pictures, png, published, put, seen, tar
+from miniatures import npy, pictures, png, put, seen, tar
 
 from unmix.datasets.causal3dident import Causal3DIdent
 from unmix.datasets.download import FOLDER, DamagedFileError, MissingFileError
@@ -18,20 +16,8 @@ from unmix.registry import UnknownNameError
 from unmix.types import ConditionalDataset, DeclinedError
 
 KINDS = (ThreeDIdent, Causal3DIdent)
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("originals")
-    with published(folder, "threedident", "causal3dident"):
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def patch(originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setenv(FOLDER, str(tmp_path))
-    return monkeypatch
+PUBLISHED = ("threedident", "causal3dident")
+pytestmark = pytest.mark.usefixtures("patch")
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from miniatures import masks, published, put
+from miniatures import masks, put
 
 from unmix.datasets.download import FOLDER, DamagedFileError, MissingFileError
 from unmix.datasets.kitti_masks import KittiMasks
@@ -20,20 +18,8 @@ from unmix.datasets.natural_sprites import NaturalSprites, read_transitions
 from unmix.datasets.unpickling import arrays
 
 KINDS = (KittiMasks, NaturalSprites)
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("originals")
-    with published(folder, "kitti_masks", "natural_sprites"):
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def patch(originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setenv(FOLDER, str(tmp_path))
-    return monkeypatch
+PUBLISHED = ("kitti_masks", "natural_sprites")
+pytestmark = pytest.mark.usefixtures("patch")
 
 
 def generator(seed: int = 0) -> torch.Generator:
