@@ -1,8 +1,9 @@
 """Contrastive losses over all pairs of a batch, without ever holding a (B, B, n) array.
 
 The similarities are computed in strips of rows that stay in cache, and where queries and keys are the same
-codes only the half s_ij, j >= i. Between forward and backward one number per computed pair is kept: 76 MB at
-B = 6144 in float32, twice that against separate keys.
+codes only the half s_ij, j >= i. Between forward and backward one number per computed pair is kept, 76 MB at
+B = 6144 in float32 and twice that against separate keys; beyond KEPT pairs they are computed again instead, so
+that memory stays linear in B.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+KEPT = 2**27  # pairs, 512 MB in float32
 LARGEST_SQUARE = 200.0  # of a centred code; beyond, 2 u.v - ||u||^2 - ||v||^2 rounds visibly
 
 
@@ -255,12 +257,12 @@ class _Distance:
 
 @dataclass(frozen=True)
 class _Strip:
-    """exp(s_ij - shift_i) for rows [start, stop) and all columns from `first` on."""
+    """exp(s_ij - shift_i) for rows [start, stop) and all columns from `first` on; no values: to be computed again."""
 
     start: int
     stop: int
     first: int
-    values: Tensor
+    values: Tensor | None
 
 
 class _LogPartition(torch.autograd.Function):
@@ -278,35 +280,39 @@ class _LogPartition(torch.autograd.Function):
         ceiling = float(u.square().sum(0).max()) if p is None else 0.0
         half = v is None
         if half:
-            strips, total = _half(kernel, u, ceiling, exclude_self)
-            shift = torch.full_like(total, ceiling)
+            shift = u.new_full((u.shape[1],), ceiling)
+            strips, total = _half(kernel, u, shift, exclude_self)
             half = bool(total.min() > math.exp(_floor(u) / 2))
         if not half:
             strips, total, shift = _full(kernel, u, keys, exclude_self)
-        ctx.save_for_backward(u, v, total)
-        ctx.kernel, ctx.strips, ctx.half = kernel, strips, half
+        ctx.save_for_backward(u, v, total, shift)
+        ctx.kernel, ctx.strips, ctx.half, ctx.exclude_self = kernel, strips, half, exclude_self
         return total.log() + shift
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         if torch.is_grad_enabled():
             raise RuntimeError("log_partition has no second derivative: leave out create_graph=True")
-        u, v, total = ctx.saved_tensors
+        u, v, total, shift = ctx.saved_tensors
         keys = u if v is None else v
         share = grad / total
         du = torch.zeros_like(u)
         dv = du if v is None else torch.zeros_like(v)
-        buffer = u.new_empty(max(strip.values.numel() for strip in ctx.strips))
+        buffer = u.new_empty(max((strip.stop - strip.start) * (keys.shape[1] - strip.first) for strip in ctx.strips))
         for strip in ctx.strips:
             rows, columns = slice(strip.start, strip.stop), slice(strip.first, None)
-            weights = buffer[: strip.values.numel()].view_as(strip.values)
+            values = strip.values
+            if values is None:
+                own = strip.start - strip.first if ctx.exclude_self else None
+                values, _ = _exponentials(ctx.kernel, u[:, rows], keys[:, columns], own, shift[rows])
+            weights = buffer[: values.numel()].view_as(values)
             if ctx.half:
                 # Within its own rows a strip holds both s_ij and s_ji: there, no pair stands for two.
                 mirrored = share[columns].clone()
                 mirrored[: strip.stop - strip.start] = 0
-                torch.add(share[rows, None], mirrored, out=weights).mul_(strip.values)
+                torch.add(share[rows, None], mirrored, out=weights).mul_(values)
             else:
-                torch.mul(strip.values, share[rows, None], out=weights)
+                torch.mul(values, share[rows, None], out=weights)
             ctx.kernel.pull(weights, u[:, rows], keys[:, columns], du[:, rows], dv[:, columns])
         return du, None if v is None else dv, None, None
 
@@ -319,21 +325,37 @@ def _kernel(u: Tensor, v: Tensor, p: float | None) -> _Dot | _SquaredDistance | 
     return _Distance(p, u, max(v.shape[1], _strip_size(u)))
 
 
+def _exponentials(
+    kernel: _Dot | _SquaredDistance | _Distance, u: Tensor, v: Tensor, own: int | None, shift: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """exp(s_ij - shift_i), and the shift: each row's maximum by default.
+
+    `own` is the key that is query 0's own code, the next is query 1's: their similarity is left out.
+    """
+    values = u.new_empty(u.shape[1], v.shape[1])
+    kernel.fill(values, u, v)
+    if own is not None:
+        values[:, own : own + len(values)].fill_diagonal_(-math.inf)
+    if shift is None:
+        shift = values.amax(1)
+    values.sub_(shift[:, None]).clamp_(min=_floor(u)).exp_()
+    if own is not None:
+        values[:, own : own + len(values)].fill_diagonal_(0)
+    return values, shift
+
+
 def _half(
-    kernel: _Dot | _SquaredDistance | _Distance, u: Tensor, ceiling: float, exclude_self: bool
+    kernel: _Dot | _SquaredDistance | _Distance, u: Tensor, shift: Tensor, exclude_self: bool
 ) -> tuple[list[_Strip], Tensor]:
-    """Strips of s_ij for j >= start of the strip, and the sum of each row, all shifted by the ceiling."""
+    """Strips of s_ij for j >= start of the strip, and the sum of each row."""
     b = u.shape[1]
     total, strips = u.new_zeros(b), []
     for start, stop in _bounds(b, b, _strip_size(u), half=True):
-        values = u.new_empty(stop - start, b - start)
-        kernel.fill(values, u[:, start:stop], u[:, start:])
-        values.sub_(ceiling).clamp_(min=_floor(u)).exp_()
-        if exclude_self:
-            values.fill_diagonal_(0)
+        own = 0 if exclude_self else None
+        values, _ = _exponentials(kernel, u[:, start:stop], u[:, start:], own, shift[start:stop])
         total[start:stop] += values.sum(1)
         total[stop:] += values[:, stop - start :].sum(0)
-        strips.append(_Strip(start, stop, start, values))
+        strips.append(_Strip(start, stop, start, values if b * b <= 2 * KEPT else None))
     return strips, total
 
 
@@ -344,14 +366,10 @@ def _full(
     b, m = u.shape[1], v.shape[1]
     total, shift, strips = u.new_empty(b), u.new_empty(b), []
     for start, stop in _bounds(b, m, _strip_size(u), half=False):
-        values = u.new_empty(stop - start, m)
-        kernel.fill(values, u[:, start:stop], v)
-        if exclude_self:
-            values[:, start:stop].fill_diagonal_(-math.inf)
-        torch.amax(values, 1, out=shift[start:stop])
-        values.sub_(shift[start:stop, None]).clamp_(min=_floor(u)).exp_()
-        torch.sum(values, 1, out=total[start:stop])
-        strips.append(_Strip(start, stop, 0, values))
+        own = start if exclude_self else None
+        values, shift[start:stop] = _exponentials(kernel, u[:, start:stop], v, own)
+        total[start:stop] = values.sum(1)
+        strips.append(_Strip(start, stop, 0, values if b * m <= KEPT else None))
     return strips, total, shift
 
 

@@ -64,6 +64,19 @@ def test_gradcheck(similarity, p, case, b, n):
 
 
 @kinds
+@pytest.mark.parametrize("case", ["self", "others", "rectangular", "apart"])
+@pytest.mark.usefixtures("small_strips")
+def test_pairs_computed_again_are_those_kept(monkeypatch, similarity, p, case):
+    """Bit for bit, also where codes are so far apart that the half does not do."""
+    options = {"similarity": similarity, "p": p, "exclude_self": case in ("others", "apart")}
+    inputs = [codes(23, 3) * (40 if case == "apart" else 1)] + ([codes(9, 3, seed=1)] if case == "rectangular" else [])
+    kept = gradients(lambda *x: log_partition(*x, **options), *inputs)
+    monkeypatch.setattr(pairwise, "KEPT", 0)
+    for actual, expected in zip(gradients(lambda *x: log_partition(*x, **options), *inputs), kept, strict=True):
+        assert torch.equal(actual, expected)
+
+
+@kinds
 def test_one_code(similarity, p):
     actual, gradient = gradients(lambda u: log_partition(u, similarity=similarity, p=p), codes(1, 3))
     expected, expected_gradient = gradients(lambda u: plain(u, similarity=similarity, p=p), codes(1, 3))
