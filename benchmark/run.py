@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from unmix.baselines.reference import PlusIca
 from unmix.baselines.vae import Vae
 from unmix.evaluation import EncoderError, Evaluation, codes_and_factors, encode, score, types_for
+from unmix.method_file import PREFIX, kept
 from unmix.metrics.contract import Score
 from unmix.provenance import commit, hardware, versions
 from unmix.record import Record, Specification, Store
@@ -51,12 +52,23 @@ def build(kind: Any, values: Mapping[str, Any], name: str) -> Any:
 
 
 def specify(
-    dataset: Mapping[str, Any], method: Mapping[str, Any], seed: int, evaluation: Evaluation | None = None
+    dataset: Mapping[str, Any],
+    method: Mapping[str, Any],
+    seed: int,
+    evaluation: Evaluation | None = None,
+    store: Store | None = None,
 ) -> Specification:
     """The full identity of a run: every field with its value, so that a changed default is a new run.
 
     A field that is younger than committed records says in its metadata which value those imply ("implied"), and is
     left out where it has it. It must be the field's default for ever: a contract test compares the two.
+
+    Args:
+        dataset: {"name": ..., **fields}.
+        method: As for `make_method`.
+        seed: Of the run.
+        evaluation: The default one where it is None.
+        store: Where the file of a method that is in a file is kept.
 
     Raises:
         UnknownNameError: A dataset, method or metric is not registered.
@@ -69,9 +81,10 @@ def specify(
         types_for(name, made.factors)  # an unknown name, or one without meaning, must end the run before it trains
     described = {"name": dataset["name"], **_identity(made)}
     described.pop("seed", None)
+    named = {key: method[key] for key in _named(method)}
     return Specification(
         dataset=described,
-        method={"name": method["name"], **_identity(_plain_method(method))},
+        method={**named, **_identity(_plain_method(method, store))},
         seed=seed,
         evaluation=evaluation.to_dict(),
     )
@@ -92,17 +105,37 @@ def make_dataset(values: Mapping[str, Any], seed: int) -> Dataset:
     return made
 
 
-def make_method(values: Mapping[str, Any]) -> Method:
-    """From {"name": ..., **fields}; a name "METHOD+ica" puts linear ICA on top of the method's codes."""
-    method = _plain_method(values)
+def make_method(values: Mapping[str, Any], store: Store | None = None) -> Method:
+    """From {"name": ..., **fields}; a name "METHOD+ica" puts linear ICA on top of the method's codes.
+
+    Args:
+        values: A method in a file is {"name": "file:Class", "source": ..., **fields}, see `unmix.method_file.keep`.
+        store: Keeps such files. None executes none: a record from outside must not bring its code along.
+
+    Raises:
+        UnknownNameError: The method is not registered.
+        ValueError: A field is unknown or its value refused; a method's file is not here, or may not be executed.
+        DeclinedError: The method has no meaning as configured.
+    """
+    method = _plain_method(values, store)
     return PlusIca(method) if values["name"].endswith(ICA) else method
 
 
-def _plain_method(values: Mapping[str, Any]) -> Method:
-    given = {key: value for key, value in values.items() if key != "name"}
+def method_kind(values: Mapping[str, Any], store: Store | None = None) -> Any:
+    """The dataclass of a method, as `make_method` makes it and without its ICA."""
     name = values["name"].removesuffix(ICA)
-    made: Method = build(METHODS[name], given, f"method {name}")
+    return kept({**values, "name": name}, store) if name.startswith(PREFIX) else METHODS[name]
+
+
+def _plain_method(values: Mapping[str, Any], store: Store | None) -> Method:
+    given = {key: value for key, value in values.items() if key not in _named(values)}
+    made: Method = build(method_kind(values, store), given, f"method {values['name'].removesuffix(ICA)}")
     return made
+
+
+def _named(method: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that say which method it is; the others are its fields."""
+    return ("name", "source") if method["name"].startswith(PREFIX) else ("name",)
 
 
 def run(
@@ -114,7 +147,8 @@ def run(
 ) -> Record:
     """Train, score, record. What is recorded is returned, not computed again.
 
-    Checkpoint, weights and codes are kept in `store.folder/runs/KEY`.
+    Checkpoint, weights and codes are kept in `store.folder/runs/KEY`. A method in a file is executed from the store's
+    copy of it.
 
     Raises:
         DeclinedError: When method and dataset do not fit, with the reason.
@@ -126,16 +160,16 @@ def run(
     with FileLock(folder / "lock"):  # two processes must not write one checkpoint
         found = store.by_key().get(specification.key)
         if found is None:
-            found = _compute(specification, folder, device, report)
+            found = _compute(specification, store, device, report)
             store.append(found)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
     return found
 
 
-def _compute(specification: Specification, folder: Path, device: str, report: Report | None) -> Record:
-    seed = specification.seed
+def _compute(specification: Specification, store: Store, device: str, report: Report | None) -> Record:
+    seed, folder = specification.seed, store.run_folder(specification)
     dataset = make_dataset(specification.dataset, seed)
-    method = make_method(specification.method)
+    method = make_method(specification.method, store)
     trainer = Trainer(
         device=device, checkpoint=folder / "checkpoint.pt", probe=_probe(dataset, seed, device), report=report
     )

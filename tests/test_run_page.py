@@ -215,9 +215,10 @@ def test_the_command_on_a_page_is_the_run(changed: dict[str, Any]) -> None:
     specification = specify(**{"dataset": IMAGES, "method": {"name": "pca"}, "seed": 0, **changed})
     words = shlex.split(command(specification, "cuda"))
     known, rest = parser().parse_known_args(words[1:])
-    _add_fields(known.parser, known.dataset, known.method)
-    flags = known.parser.parse_args([known.dataset, known.method, *rest])
-    assert _specified(flags, known.seeds[0]).key == specification.key
+    dataset, method = known.words
+    kinds = _add_fields(known.parser, dataset, {"name": method})
+    flags = known.parser.parse_args([*known.words, *rest])
+    assert _specified(flags, dataset, {"name": method}, kinds, known.seeds[0]).key == specification.key
     assert known.device == "cuda"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   unmix run synthetic contrastive
   unmix run synthetic contrastive --space sphere --conditional "vmf(kappa=10)" --model-space sphere --similarity vmf
   unmix run synthetic supervised --steps 500 --seeds 0 1 2
-  unmix run synthetic contrastive --help       the flags of this dataset and this method"""
+  unmix run synthetic contrastive --help       the flags of this dataset and this method
+  unmix run synthetic --method mine.py:Mine    a method in a file, which needs no registration"""
 
 
 def add(commands: Commands) -> None:
@@ -32,8 +33,15 @@ def add(commands: Commands) -> None:
         epilog=EXAMPLES,
         add_help=False,
     )
-    parser.add_argument("dataset", nargs="?", help="registered name (`unmix list datasets`)")
-    parser.add_argument("method", nargs="?", help="registered name (`unmix list methods`), or NAME+ica")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="DATASET METHOD",
+        help="registered names (`unmix list datasets`, `unmix list methods`); METHOD+ica adds linear ICA",
+    )
+    parser.add_argument(
+        "--method", metavar="FILE:CLASS", help="in place of METHOD: the class in this file, which is executed"
+    )
     parser.add_argument("-h", "--help", action="store_true", help="show this, with the flags of what is named")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
     add_execution(parser)
@@ -42,23 +50,28 @@ def add(commands: Commands) -> None:
 
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
-    if known.dataset is None or known.method is None:
+    if len(words := [*known.words, *([known.method] if known.method else [])]) < 2:
         known.parser.print_help()
         return 0 if known.help else 2
+    if len(words) > 2:
+        raise ValueError(f"one dataset and one method, not {len(words)} names: {' '.join(words)} (flags come last)")
+    from unmix.method_file import is_file, keep
     from unmix.progress import Bars
     from unmix.record import Store
     from unmix.sweep import execute, missing
 
-    _add_fields(known.parser, known.dataset, known.method)
+    dataset, method = words
+    store = Store(known.store)
+    named = keep(method, store) if is_file(method.removesuffix("+ica")) else {"name": method}
+    kinds = _add_fields(known.parser, dataset, named, store)
     if known.help:
         known.parser.print_help()
         return 0
-    flags, rest = known.parser.parse_known_args([known.dataset, known.method, *rest])
+    flags, rest = known.parser.parse_known_args([dataset, method, *rest])
     no_more(rest)
-    specifications = [_specified(flags, seed) for seed in known.seeds]
-    store = Store(known.store)
+    specifications = [_specified(flags, dataset, named, kinds, seed, store) for seed in known.seeds]
     todo = missing(specifications, store)
-    labels = {s.key: f"{known.dataset} {known.method} seed {s.seed}" for s in specifications}
+    labels = {s.key: f"{dataset} {method} seed {s.seed}" for s in specifications}
     with Bars(len(todo), labels, console) as bars:
         outcomes = execute(
             todo,
@@ -76,22 +89,29 @@ def command(specification: Specification, device: str = "cpu") -> str:
     """The words that run a specification, without the flags that have their default.
 
     Raises:
-        ValueError: This version of `unmix` has no words for it: a default or a field is another one.
+        ValueError: This version of `unmix` has no words for it: a default or a field is another one, or the method is
+            in a file, which would have to be executed to know its flags.
     """
     from unmix.flags import words
+    from unmix.method_file import PREFIX
 
     commands = argparse.ArgumentParser().add_subparsers()
     add(commands)
     parser: argparse.ArgumentParser = commands.choices["run"]
     parser.exit_on_error = False
-    dataset, method = specification.dataset["name"], specification.method["name"]
-    line = [dataset, method]
-    for role, kind in _add_fields(parser, dataset, method).items():
+    dataset, method = specification.dataset["name"], {"name": specification.method["name"]}
+    if method["name"].startswith(PREFIX):
+        name = method["name"].removeprefix(PREFIX)
+        raise ValueError(f"the method is in a file: `unmix run {dataset} --method FILE:{name} --help` has its flags")
+    line = [dataset, method["name"]]
+    kinds = _add_fields(parser, dataset, method)
+    for role, kind in kinds.items():
         line += words(parser, role, kind, getattr(specification, role))
     line += ["--seeds", str(specification.seed)] if specification.seed else []
     line += ["--device", device] if device != "cpu" else []
     try:
-        same = _specified(parser.parse_args(line), specification.seed).key == specification.key
+        flags = parser.parse_args(line)
+        same = _specified(flags, dataset, method, kinds, specification.seed).key == specification.key
     except (ValueError, argparse.ArgumentError):
         same = False
     if not same:
@@ -99,32 +119,35 @@ def command(specification: Specification, device: str = "cpu") -> str:
     return shlex.join(["unmix", "run", *line])
 
 
-def _add_fields(parser: argparse.ArgumentParser, dataset: str, method: str) -> dict[str, Any]:
+def _add_fields(
+    parser: argparse.ArgumentParser, dataset: str, method: Mapping[str, str], store: Store | None = None
+) -> dict[str, Any]:
     """Add the flags of what is named; returns the dataclass behind each role."""
     from unmix.evaluation import Evaluation
     from unmix.flags import add_flags
-    from unmix.registry import DATASETS, METHODS
-    from unmix.run import ICA
+    from unmix.registry import DATASETS
+    from unmix.run import method_kind
 
-    kinds = {"dataset": DATASETS[dataset], "method": METHODS[method.removesuffix(ICA)], "evaluation": Evaluation}
-    for role, name in (("dataset", dataset), ("method", method), ("evaluation", "")):
+    kinds = {"dataset": DATASETS[dataset], "method": method_kind(method, store), "evaluation": Evaluation}
+    for role, name in (("dataset", dataset), ("method", method["name"]), ("evaluation", "")):
         add_flags(parser, role, name, kinds[role])
     return kinds
 
 
-def _specified(flags: argparse.Namespace, seed: int) -> Specification:
-    from unmix.evaluation import Evaluation
+def _specified(
+    flags: argparse.Namespace,
+    dataset: str,
+    method: Mapping[str, str],
+    kinds: Mapping[str, Any],
+    seed: int,
+    store: Store | None = None,
+) -> Specification:
     from unmix.flags import given
-    from unmix.registry import DATASETS, METHODS
-    from unmix.run import ICA, build, specify
+    from unmix.run import build, specify
 
-    dataset, method = DATASETS[flags.dataset], METHODS[flags.method.removesuffix(ICA)]
-    return specify(
-        {"name": flags.dataset, **given(flags, "dataset", dataset)},
-        {"name": flags.method, **given(flags, "method", method)},
-        seed,
-        build(Evaluation, given(flags, "evaluation", Evaluation), "evaluation"),
-    )
+    chosen = {role: given(flags, role, kind) for role, kind in kinds.items()}
+    evaluation = build(kinds["evaluation"], chosen["evaluation"], "evaluation")
+    return specify({"name": dataset, **chosen["dataset"]}, {**method, **chosen["method"]}, seed, evaluation, store)
 
 
 def _show(specifications: Sequence[Specification], store: Store) -> None:
