@@ -63,7 +63,7 @@ class Diet:
         def loss(batch: int) -> Tensor:
             instance = torch.randint(self.instances, (batch,), generator=generator, device=generator.device)
             observations = dataset.sample_positives(anchors[instance % self.classes], generator)
-            return nn.functional.cross_entropy(head(encoder(observations)), instance)
+            return nn.functional.cross_entropy(head(trainer.encode(encoder, observations)), instance)
 
         trainer.minimise(nn.ModuleList([encoder, head]), loss, self.recipe, generator, encoder)
         return encoder

@@ -74,7 +74,7 @@ def train_on_pairs(
 
     def step(batch: int) -> Tensor:
         pair = dataset.sample_pairs(batch, generator)
-        return loss(*encoder(torch.cat(pair)).chunk(2))
+        return loss(*trainer.encode(encoder, torch.cat(pair)).chunk(2))
 
     trainer.minimise(trained, step, method.recipe, generator, encoder)
     return encoder

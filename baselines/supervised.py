@@ -31,7 +31,7 @@ class Supervised:
 
         def loss(batch: int) -> torch.Tensor:
             observations, factors = dataset.sample(batch, generator)
-            return nn.functional.mse_loss(encoder(observations), factors)
+            return nn.functional.mse_loss(trainer.encode(encoder, observations), factors)
 
         trainer.minimise(encoder, loss, self.recipe, generator)
         return encoder

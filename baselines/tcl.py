@@ -48,7 +48,7 @@ class Tcl:
 
         def loss(batch: int) -> Tensor:
             observations, segment = segmented.sample_auxiliary(batch, generator)
-            return nn.functional.cross_entropy(head(features(observations)), segment)
+            return nn.functional.cross_entropy(head(trainer.encode(features, observations)), segment)
 
         trainer.minimise(nn.ModuleList([features, head]), loss, self.recipe, generator, features)
         return features

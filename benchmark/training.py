@@ -15,7 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unmix.types import Encoder
+from unmix.distributed import encode_batch, mean_gradients, rank, ranks
+from unmix.types import DeclinedError, Encoder
 
 Terms = dict[str, Tensor]
 """What is minimised under "loss", and other scalars that the learning curve shows beside it."""
@@ -96,8 +97,10 @@ class Trainer:
         points: Number of points of the learning curve.
         probe: Scores of the encoder so far, on its own samples; None for none.
         report: Called with each point, for progress bars.
+        chunk: Observations that a method on pairs encodes at a time, to save memory; 0: all.
         steps: Done so far; a loss that changes with time reads it.
         seconds: Of training, without the probe.
+        shares: Whether the method's batches can be shared out: it has called `encode`.
     """
 
     device: str = "cpu"
@@ -106,9 +109,20 @@ class Trainer:
     points: int = 40
     probe: Callable[[Encoder], dict[str, float]] | None = None
     report: Callable[[Progress, int], None] | None = None
+    chunk: int = 0
     curve: list[Progress] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
+    shares: bool = False
+
+    def encode(self, encoder: nn.Module, observations: Tensor) -> Tensor:
+        """Codes (n, d) of a batch for a loss: in chunks, and shared out where several ranks train together.
+
+        Raises:
+            ValueError: When the encoder or the batch cannot be split; see `distributed.encode_batch`.
+        """
+        self.shares = True
+        return encode_batch(encoder, observations, self.chunk)
 
     def minimise(
         self,
@@ -174,7 +188,7 @@ class _Loop:
                 self.seconds += now - started
                 self._point()
                 started = time.perf_counter()
-            if trainer.checkpoint and now - saved > every:
+            if trainer.checkpoint and rank() == 0 and now - saved > every:
                 self._refuse_divergence()
                 self.seconds += time.perf_counter() - started
                 self._save(trainer.checkpoint)
@@ -192,6 +206,9 @@ class _Loop:
         value = self.loss(self.recipe.batch)
         terms = value if isinstance(value, dict) else {"loss": value}
         terms["loss"].backward()  # type: ignore[no-untyped-call]
+        if (ranks() > 1 or self.trainer.chunk) and not self.trainer.shares:
+            raise DeclinedError("this method encodes its batch at once: leave out --chunk and --ranks")
+        mean_gradients(self.module)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:
