@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from miniatures import published
 
+from unmix import contract
+from unmix.contract import PROMISES, Candidate, Promise
 from unmix.evaluation import Evaluation, encode
 from unmix.factors import FACTOR_TYPES
 from unmix.registry import DATASETS, METHODS
 from unmix.run import build, make_dataset, make_method, specify
 from unmix.seeds import derived_generator
 from unmix.training import Trainer
-from unmix.types import ConditionalDataset, Dataset, DeclinedError, Encoder, SegmentedDataset
+from unmix.types import ConditionalDataset, Dataset, DeclinedError, SegmentedDataset
 
-SMALL: dict[str, dict[str, Any]] = {
-    "synthetic": {"n": 3, "pool": 100},
-    "nonstationary": {"n": 3, "segments": 6, "pool": 100},
-    "threedident_procedural": {"size": 8},
-}
-TRAINED = sorted(name for name in METHODS if any(f.name == "recipe" for f in dataclasses.fields(METHODS[name])))
+SMALL = {**contract.SMALL, "threedident_procedural": {"size": 8}}
+METHODS_AND_ICA = [*sorted(METHODS), "supervised+ica"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,33 +40,8 @@ def small_dataset(name: str = "synthetic", seed: int = 0) -> Dataset:
 
 
 @functools.cache
-def home(method: str) -> str:
-    """The first of vectors, images and segments that a method does not decline."""
-    for name in ("synthetic", "dsprites_procedural", "nonstationary"):
-        try:
-            fit_steps(method, 1, name)
-        except DeclinedError as declined:
-            if not str(declined):
-                raise
-        else:
-            return name
-    raise AssertionError(f"{method} declines vectors, images and segments")
-
-
-def fit_steps(method: str, steps: int, dataset: str = "", seed: int = 0, warmup: int = 0) -> Encoder:
-    dataset = dataset or home(method)
-    recipe = {"recipe": {"steps": steps, "batch": 32 if dataset == "synthetic" else 8, "warmup": warmup}}
-    made = make_method({"name": method, **(recipe if method.removesuffix("+ica") in TRAINED else {})})
-    return made.fit(small_dataset(dataset), derived_generator(seed, "training"), Trainer())
-
-
-def fit(method: str, seed: int = 0) -> Encoder:
-    return fit_steps(method, 4, seed=seed, warmup=1)
-
-
-def sampled(method: str) -> torch.Tensor:
-    """Observations that the method's encoder takes."""
-    return small_dataset(home(method)).sample(50, derived_generator(0, "test"))[0]
+def candidate(name: str) -> Candidate:
+    return Candidate(METHODS[name.removesuffix("+ica")], name.endswith("+ica"))
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -140,63 +111,25 @@ class TestDataset:
         assert sorted(set(segment.tolist())) == list(range(dataset.segments))
 
 
-@pytest.mark.parametrize("name", [*sorted(METHODS), "supervised+ica"])
-class TestMethod:
-    def test_is_a_frozen_dataclass_with_a_docstring(self, name: str) -> None:
-        kind = METHODS[name.removesuffix("+ica")]
-        assert kind.__dataclass_params__.frozen
-        assert inspect.getdoc(kind)
-
-    def test_every_field_has_a_default_and_help(self, name: str) -> None:
-        for field in dataclasses.fields(METHODS[name.removesuffix("+ica")]):
-            assert field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-            assert field.name == "recipe" or field.metadata["help"]
-            assert field.metadata.get("implied", field.default) == field.default
-
-    def test_encodes_to_finite_codes(self, name: str) -> None:
-        observations = sampled(name)
-        codes = encode(fit(name), observations)
-        assert codes.shape[0] == 50
-        assert codes.dtype == np.float32
-
-    def test_same_seed_same_codes(self, name: str) -> None:
-        observations = sampled(name)
-        first, second = (encode(fit(name), observations) for _ in range(2))
-        np.testing.assert_array_equal(first, second)
-
-    def test_global_random_state_is_left_alone(self, name: str) -> None:
-        before = torch.random.get_rng_state()
-        fit(name)
-        assert torch.equal(before, torch.random.get_rng_state())
-
-    def test_specification_is_complete_and_stable(self, name: str) -> None:
-        dataset = {"name": "synthetic", **SMALL["synthetic"]}
-        evaluation = Evaluation(samples=100, metrics=("mcc",))
-        specification = specify(dataset, {"name": name}, 0, evaluation)
-        again = specify(
-            specification.dataset, specification.method, 0, build(Evaluation, specification.evaluation, "evaluation")
-        )
-        assert again.key == specification.key
-        assert specify(dataset, {"name": name}, 1, evaluation).key != specification.key
+@pytest.mark.parametrize(
+    ("name", "promise"),
+    [(name, promise) for name in METHODS_AND_ICA for promise in PROMISES if promise.concerns(candidate(name))],
+    ids=str,
+)
+def test_method_keeps(name: str, promise: Promise) -> None:
+    promise.check(candidate(name))
 
 
-@pytest.mark.parametrize("name", TRAINED)
-class TestTrainedMethod:
-    def test_a_gradient_reaches_every_parameter(self, name: str) -> None:
-        initial, trained = (fit_steps(name, steps) for steps in (1, 3))
-        assert isinstance(initial, torch.nn.Module)
-        assert isinstance(trained, torch.nn.Module)
-        for (label, before), after in zip(initial.named_parameters(), trained.parameters(), strict=True):
-            assert not torch.equal(before, after), f"{label} does not learn"
-
-    def test_weights_can_be_saved_and_loaded(self, name: str) -> None:
-        encoder, other = fit(name), fit(name, seed=1)
-        assert isinstance(encoder, torch.nn.Module)
-        assert isinstance(other, torch.nn.Module)
-        observations = sampled(name)
-        assert not np.array_equal(encode(other, observations), encode(encoder, observations))
-        other.load_state_dict(encoder.state_dict())
-        np.testing.assert_array_equal(encode(other, observations), encode(encoder, observations))
+@pytest.mark.parametrize("name", METHODS_AND_ICA)
+def test_specification_of_a_method_is_complete_and_stable(name: str) -> None:
+    dataset = {"name": "synthetic", **SMALL["synthetic"]}
+    evaluation = Evaluation(samples=100, metrics=("mcc",))
+    specification = specify(dataset, {"name": name}, 0, evaluation)
+    again = specify(
+        specification.dataset, specification.method, 0, build(Evaluation, specification.evaluation, "evaluation")
+    )
+    assert again.key == specification.key
+    assert specify(dataset, {"name": name}, 1, evaluation).key != specification.key
 
 
 def test_unknown_field_lists_the_close_ones() -> None:
@@ -207,11 +140,10 @@ def test_unknown_field_lists_the_close_ones() -> None:
 
 
 def test_noise_knows_nothing_and_observations_are_the_observations() -> None:
-    dataset = small_dataset()
-    observations, _ = dataset.sample(50, derived_generator(0, "test"))
-    np.testing.assert_array_equal(encode(fit("observations"), observations), observations.numpy())
-    noise = fit("noise")
-    assert not np.array_equal(encode(noise, observations), encode(noise, observations))
+    of_observations, of_noise = candidate("observations"), candidate("noise")
+    np.testing.assert_array_equal(of_observations.codes(of_observations.fit()), of_observations.observations.numpy())
+    noise = of_noise.fit()
+    assert not np.array_equal(of_noise.codes(noise), of_noise.codes(noise))
 
 
 def test_ica_identifies_a_linear_mixture() -> None:
