@@ -115,7 +115,10 @@ def together(count: int, device: str, follow: Callable[..., None], *arguments: A
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
         others = torch.multiprocessing.start_processes(
-            _join, (count, meeting, device, os.getpid(), torch.get_num_threads(), follow, arguments), count - 1, join=False
+            _join,
+            (count, meeting, device, os.getpid(), torch.get_num_threads(), follow, arguments),
+            count - 1,
+            join=False,
         )
         _meet(0, count, meeting, device)
         try:

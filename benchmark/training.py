@@ -98,6 +98,7 @@ class Trainer:
         probe: Scores of the encoder so far, on its own samples; None for none.
         report: Called with each point, for progress bars.
         chunk: Observations that a method on pairs encodes at a time, to save memory; 0: all.
+        compile: Backend of torch.compile for the networks, such as "inductor"; "": none. It may move the last digits.
         steps: Done so far; a loss that changes with time reads it.
         seconds: Of training, without the probe.
         shares: Whether the method's batches can be shared out: it has called `encode`.
@@ -110,6 +111,7 @@ class Trainer:
     probe: Callable[[Encoder], dict[str, float]] | None = None
     report: Callable[[Progress, int], None] | None = None
     chunk: int = 0
+    compile: str = ""
     curve: list[Progress] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
@@ -168,6 +170,9 @@ class _Loop:
                 group["initial_lr"] = group["lr"]
         self.step = 0
         self.seconds = 0.0
+        if trainer.compile:
+            for part in (module, *module.children()):
+                part.compile(backend=trainer.compile)
         self.recent: list[Terms] = []  # since the last point, on the device: reading each would wait
 
     def run(self) -> None:

@@ -163,3 +163,12 @@ def test_muon_takes_the_hidden_matrices_only() -> None:
     (hidden,) = muon.param_groups[0]["params"]
     assert hidden is module[1].weight
     assert len(adam.param_groups[0]["params"]) == 5
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own code
+def test_a_compiled_training_is_the_training() -> None:
+    """By Dynamo's tracing alone; a compiler may move the last digits."""
+    expected, compiled = train(Trainer()), train(Trainer(compile="eager"))
+    assert list(compiled.state_dict()) == list(expected.state_dict())
+    for ours, theirs in zip(compiled.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
