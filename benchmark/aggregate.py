@@ -89,7 +89,7 @@ def seconds_to(curve: Sequence[tuple[float, float]], score: float) -> float | No
 
     Linear between the two points around it.
 
-    >>> seconds_to([(10, 0.5), (20, 1.0)], 0.75)
+    >>> seconds_to([(10.0, 0.5), (20.0, 1.0)], 0.75)
     15.0
     """
     before = None
