@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from unmix.baselines.reference import PlusIca
 from unmix.evaluation import encode
 from unmix.flags import add_flags
+from unmix.method_file import where
 from unmix.run import build, make_dataset
 from unmix.seeds import derived_generator
 from unmix.training import Progress, Trainer
@@ -140,6 +142,35 @@ def promise(name: str, **options: Any) -> Callable[[Check], Check]:
         return check
 
     return add
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What became of a promise: "kept", with a word of caution or none; "broken" with its reason; "not tried"."""
+
+    promise: Promise
+    status: Literal["kept", "broken", "not tried"]
+    reason: str = ""
+
+
+def verdicts(candidate: Candidate) -> Iterator[Verdict]:
+    """On each promise that concerns a method, in turn; an error of the method itself names its line."""
+    stopped = False
+    for each in PROMISES:
+        if not each.concerns(candidate):
+            continue
+        if stopped:
+            yield Verdict(each, "not tried")
+            continue
+        try:
+            yield Verdict(each, "kept", each.check(candidate) or "")
+        except BrokenError as broken:
+            stopped = each.needed
+            yield Verdict(each, "broken", str(broken))
+        except Exception as error:
+            stopped = each.needed
+            path = Path(inspect.getfile(candidate.kind))
+            yield Verdict(each, "broken", f"{type(error).__name__}: {error} ({where(error, path)})")
 
 
 @promise("is a dataclass with fit", needed=True)
