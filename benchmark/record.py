@@ -1,16 +1,19 @@
-"""Records of runs and the store that keeps them: one JSON line a run, written whole or not at all."""
+"""Records of runs and the store that keeps them: one JSON line a run, one file a writer, no locks."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from unmix.disk import append, files, writer
 
 SCHEMA = 1
 
@@ -35,10 +38,11 @@ class Specification:
     seed: int
     evaluation: Mapping[str, Any]
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """The identity: 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        identity = {f.name: getattr(self, f.name) for f in fields(self)}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -79,16 +83,20 @@ class Record:
         return json.dumps({"key": self.key, **asdict(self)}, allow_nan=False)
 
     @classmethod
-    def from_json(cls, line: str) -> Record:
+    def from_json(cls, line: str | bytes) -> Record:
         """Read a line.
 
         Raises:
             RecordError: When it is damaged, of another schema, or its key does not match its content.
         """
         try:
-            content = json.loads(line)
+            content = json.loads(line if isinstance(line, str) else line.decode(), parse_constant=_refuse)
+        except UnicodeDecodeError as error:
+            raise RecordError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
         except json.JSONDecodeError as error:
             raise RecordError(f"not JSON ({error.msg} at character {error.pos})") from None
+        except RecursionError:
+            raise RecordError("not a record: nested too deeply") from None
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else None
             raise RecordError(f"schema {found!r}, this version reads {SCHEMA}")
@@ -96,19 +104,57 @@ class Record:
         missing = {f.name for f in fields(cls)} ^ set(content)
         if missing:
             raise RecordError(f"missing or unknown fields: {', '.join(sorted(missing))}")
-        try:
-            specification = Specification(**content.pop("specification"))
-        except TypeError as error:
-            raise RecordError(f"bad specification: {error}") from None
-        record = cls(specification=specification, **content)
+        if wrong := _wrong(content):
+            raise RecordError(f"bad {wrong}")
+        record = cls(specification=Specification(**content.pop("specification")), **content)
         if key != record.key:
             raise RecordError(f"key {key!r} does not match its specification ({record.key})")
         return record
 
 
+def _refuse(constant: str) -> Any:
+    raise RecordError(f"not JSON ({constant})")
+
+
+def _wrong(content: Mapping[str, Any]) -> str:
+    """The first field that is of another kind than its readers expect; "" where none is."""
+    specification = content["specification"]
+    if not isinstance(specification, dict) or set(specification) != {f.name for f in fields(Specification)}:
+        return "specification"
+    for name in ("dataset", "method"):
+        if not isinstance(specification[name], dict) or not _is_text(specification[name].get("name")):
+            return f"specification: {name}"
+    mappings = {"evaluation": specification["evaluation"], **content}
+    for name in ("evaluation", "scores", "versions", "hardware"):
+        if not isinstance(mappings[name], dict):
+            return name
+    for name, score in content["scores"].items():
+        if not _is_text(name) or not isinstance(score, dict) or not _is_number(score.get("value")):
+            return f"scores: {name!a}"
+    whole = {"seed": specification["seed"], **content}
+    for name in ("seed", "steps", "parameters"):
+        if not isinstance(whole[name], int) or abs(whole[name]) >= 2**63:
+            return name
+    if not _is_number(content["seconds"]) or not isinstance(content["curve"], list):
+        return "seconds or curve"
+    return "" if _is_text(content["commit"]) and _is_text(content["finished"]) else "commit or finished"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= 1e308
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 @dataclass
 class Store:
-    """A folder of *.jsonl files; this process appends to `records.jsonl`, a reader merges all of them.
+    """A folder of records. Each process appends lines to a file of its own, a reader merges all files.
+
+    No append needs a lock, so that the disk of a cluster will do. `unmix.parts.compact` turns lines into Parquet. Of
+    two records with one key one stands: that in Parquet, else that of the file whose name comes first; names begin
+    with the time at which their writer started.
 
     Args:
         folder: Made at the first append.
@@ -129,37 +175,147 @@ class Store:
             OSError: When the disk is full or the folder cannot be written; no partial line stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "records.jsonl"
-        with FileLock(path.with_suffix(".lock")), path.open("ab+") as file:
-            size = file.seek(0, os.SEEK_END)
-            # A line that a dying machine tore must not swallow the next one.
-            torn = size > 0 and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-            try:
-                file.write((b"\n" if torn else b"") + record.to_json().encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(path, size)
-                raise
+        path, line = self.folder / writer(os.getpid()), record.to_json().encode() + b"\n"
+        while not append(path, line):
+            pass
 
     def __iter__(self) -> Iterator[Record]:
-        self.damaged.clear()
-        for path in sorted(self.folder.glob("*.jsonl")):
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if not line.strip():
-                        continue
-                    try:
-                        yield Record.from_json(line)
-                    except RecordError as error:
-                        self.damaged.append(f"{path}:{number}: {error}; the line is ignored")
+        """The records that stand, a key once."""
+        seen: set[str] = set()
+        again = True
+        while again:
+            again = False
+            self.damaged.clear()
+            for path in files(self.folder):
+                try:
+                    for found in read(path):
+                        if isinstance(found, str):
+                            self.damaged.append(f"{found}; ignored")
+                        elif found[0].key not in seen:
+                            seen.add(found[0].key)
+                            yield found[0]
+                except FileNotFoundError:  # `compact` took it away meanwhile: its records are elsewhere now
+                    again = True
 
     def by_key(self) -> dict[str, Record]:
-        """All records; of two with one key the first written stands."""
-        records: dict[str, Record] = {}
-        for record in self:
-            records.setdefault(record.key, record)
-        return records
+        """All records that stand."""
+        return {record.key: record for record in self}
+
+    def keys(self) -> Set[str]:
+        """Keys of the records that stand. Reads only what was added since this process asked before."""
+        return _index(self.folder.resolve()).refreshed().keys()
+
+    def find(self, key: str) -> Record | None:
+        """One record. Reads only it, and what was added since this process asked before."""
+        return _index(self.folder.resolve()).find(key)
+
+
+class _Index:
+    """Where records are: (in lines, file, offset or row); of two places with one key the least stands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.places: dict[str, tuple[bool, Path, int]] = {}
+        self.known: dict[Path, tuple[int, int]] = {}  # the file's number and how many bytes of it were read
+
+    def refreshed(self) -> dict[str, tuple[bool, Path, int]]:
+        with self.lock:
+            while True:
+                try:
+                    found = {path: path.stat() for path in files(self.folder)}
+                    for path, (number, size) in self.known.items():
+                        if path not in found or found[path].st_ino != number or found[path].st_size < size:
+                            self._forget()
+                            break
+                    for path, stat in found.items():
+                        if stat.st_size > self.known.get(path, (0, 0))[1]:
+                            self._read(path, stat)
+                    return self.places
+                except FileNotFoundError:  # compacted meanwhile: look again
+                    continue
+
+    def find(self, key: str) -> Record | None:
+        for _ in range(2):
+            if key not in (places := self.refreshed()):
+                return None
+            with contextlib.suppress(FileNotFoundError, RecordError):
+                record = Record.from_json(_line(*places[key][1:]))
+                if record.key == key:
+                    return record
+            with self.lock:  # another file lies there now
+                self._forget()
+        return None
+
+    def _read(self, path: Path, stat: os.stat_result) -> None:
+        offset = stat.st_size
+        if path.suffix == ".parquet":
+            from unmix.parts import keys
+
+            with contextlib.suppress(RecordError):  # `Store.damaged` names it to whoever reads it
+                for row, key in enumerate(keys(path)):
+                    self._add(key, (False, path, row))
+        else:
+            with path.open("rb") as file:
+                offset = file.seek(self.known.get(path, (0, 0))[1])
+                for line in file:
+                    with contextlib.suppress(RecordError):
+                        self._add(Record.from_json(line).key, (True, path, offset))
+                    if line.endswith(b"\n"):  # else it is still being written
+                        offset += len(line)
+        self.known[path] = stat.st_ino, offset
+
+    def _add(self, key: str, place: tuple[bool, Path, int]) -> None:
+        self.places[key] = min(place, self.places.get(key, place), key=lambda p: (p[0], p[1].stem, p[2]))
+
+
+@functools.lru_cache(maxsize=16)
+def _index(folder: Path) -> _Index:
+    return _Index(folder)
+
+
+def read(path: Path) -> Iterator[tuple[Record, str] | str]:
+    """What a file of a store holds: each record with its line, or a sentence for a line that is none.
+
+    Raises:
+        ValueError: It is Parquet, and pyarrow is not here.
+    """
+    if path.suffix == ".parquet":
+        from unmix.parts import lines
+
+        numbered: Iterator[tuple[int, str | bytes]] = enumerate(lines(path), start=1)
+    else:
+        numbered = ((n, line) for n, line in enumerate(_bytes(path), start=1) if line.strip())
+    try:
+        for number, line in numbered:
+            try:
+                record = Record.from_json(line)
+            except RecordError as error:
+                torn = isinstance(line, bytes) and not line.endswith(b"\n")
+                why = f"unfinished, torn by a crash or still being written ({error})" if torn else error
+                yield f"{path}:{number}: {why}"
+            else:
+                yield record, line if isinstance(line, str) else line.decode().strip()
+    except RecordError as error:
+        yield f"{path}: {error}"
+
+
+def _bytes(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _line(path: Path, at: int) -> str | bytes:
+    if path.suffix == ".parquet":
+        from unmix.parts import line
+
+        return line(path, at)
+    with path.open("rb") as file:
+        file.seek(at)
+        return file.readline()
 
 
 def merged(stores: Iterable[Store]) -> dict[str, Record]:

@@ -11,11 +11,11 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from unmix.baselines.reference import PlusIca
 from unmix.baselines.vae import Vae
+from unmix.disk import kept_apart, whole
 from unmix.evaluation import EncoderError, Evaluation, codes_and_factors, encode, score, types_for
 from unmix.method_file import PREFIX, kept
 from unmix.metrics.contract import Score
@@ -157,12 +157,13 @@ def run(
     """
     folder = store.run_folder(specification)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):  # two processes must not write one checkpoint
-        found = store.by_key().get(specification.key)
+    with kept_apart(folder / "lock"):  # without locks two processes do the same work; the first record stands
+        found = store.find(specification.key)
         if found is None:
             found = _compute(specification, store, device, report)
             store.append(found)
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+        for left in (folder / "checkpoint.pt", *folder.glob("*.partial")):
+            left.unlink(missing_ok=True)
     return found
 
 
@@ -178,7 +179,8 @@ def _compute(specification: Specification, store: Store, device: str, report: Re
     generator = derived_generator(seed, "evaluation", device=device)
     codes, factors = codes_and_factors(encoder, dataset, evaluation.samples, generator)
     scores = score(codes, factors, dataset, evaluation.metrics, derived_seed(seed, "metrics") % 2**32)
-    np.savez_compressed(folder / "codes.npz", codes=codes, factors=factors)
+    with whole(folder / "codes.npz") as file:
+        np.savez_compressed(file, codes=codes, factors=factors)
     return Record(
         specification=specification,
         scores={name: _plain(value) for name, value in scores.items()},
@@ -230,5 +232,6 @@ def _plain(value: Score) -> dict[str, Any]:
 def _save_weights(encoder: Encoder, path: Path) -> int:
     if not isinstance(encoder, torch.nn.Module):
         return 0
-    save_file({name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}, path)
+    with whole(path) as file:
+        file.write(save({name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}))
     return sum(parameter.numel() for parameter in encoder.parameters())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import math
-import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from unmix.disk import whole
 from unmix.distributed import encode_batch, mean_gradients, rank, ranks
+from unmix.stopping import Stopped, asked, postponed
 from unmix.types import DeclinedError, Encoder
 
 Terms = dict[str, Tensor]
@@ -175,6 +177,7 @@ class _Loop:
                 part.compile(backend=trainer.compile)
         self.recent: list[Terms] = []  # since the last point, on the device: reading each would wait
 
+    @postponed()
     def run(self) -> None:
         _keep_freed_memory()
         self._resume()
@@ -193,11 +196,14 @@ class _Loop:
                 self.seconds += now - started
                 self._point()
                 started = time.perf_counter()
-            if trainer.checkpoint and rank() == 0 and now - saved > every:
+            stop = asked()
+            if trainer.checkpoint and rank() == 0 and (stop or now - saved > every):
                 self._refuse_divergence()
                 self.seconds += time.perf_counter() - started
                 self._save(trainer.checkpoint)
                 saved = started = time.perf_counter()
+            if stop:
+                raise Stopped
         self.module.eval()
         trainer.steps, trainer.seconds = self.step, self.seconds
 
@@ -256,18 +262,17 @@ class _Loop:
             "curve": [asdict(point) for point in self.trainer.curve],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with whole(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     def _resume(self) -> None:
         path = self.trainer.checkpoint
         if path is None or not path.exists():
             return
-        state: dict[str, Any] = torch.load(path, map_location=self.trainer.device, weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.trainer.device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{path} is damaged: delete it to start over ({error})") from None
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{path} belongs to another recipe: delete it to start over")
         self.module.load_state_dict(state["module"])

@@ -1,8 +1,9 @@
-"""Records and the store: identity, damage, torn lines, full disks, concurrent writers."""
+"""Records and the store: identity, damage, torn lines, full disks, concurrent writers, disks without locks."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from unmix.disk import kept_apart, whole
 from unmix.record import Record, RecordError, Specification, Store, merged
 
 
@@ -66,17 +68,22 @@ def test_nan_score_is_refused() -> None:
         ("[]", "schema None"),
         ('{"schema": 99}', "schema 99"),
         ('{"schema": 1, "scores": {}}', "missing or unknown fields"),
+        (make(3).to_json().replace('"value": 0.5', '"value": NaN'), "NaN"),
+        (make(3).to_json().replace('"value": 0.5', '"value": 1e400'), "bad scores"),
+        (make(3).to_json().replace('"steps": 0', '"steps": "0"'), "bad steps"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_damaged_line_is_named_and_hides_nothing(tmp_path: Path, line: str, reason: str) -> None:
     store = Store(tmp_path)
     store.append(make(0))
-    with (tmp_path / "records.jsonl").open("a") as file:
+    (path,) = tmp_path.glob("*.jsonl")
+    with path.open("a") as file:
         file.write(line + "\n")
     store.append(make(1))
     assert [record.specification.seed for record in store] == [0, 1]
     (sentence,) = store.damaged
-    assert "records.jsonl:2" in sentence
+    assert f"{path.name}:2" in sentence
     assert reason in sentence
 
 
@@ -90,7 +97,7 @@ def test_changed_content_does_not_pass_under_its_key() -> None:
 def test_torn_last_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.append(make(0))
-    path = tmp_path / "records.jsonl"
+    (path,) = tmp_path.glob("*.jsonl")
     path.write_bytes(path.read_bytes() + make(1).to_json().encode()[:40])
     store.append(make(2))
     assert [record.specification.seed for record in store] == [0, 2]
@@ -100,7 +107,8 @@ def test_torn_last_line_does_not_swallow_the_next(tmp_path: Path) -> None:
 def test_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
     store.append(make(0))
-    before = (tmp_path / "records.jsonl").read_bytes()
+    (path,) = tmp_path.glob("*.jsonl")
+    before = path.read_bytes()
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -109,7 +117,7 @@ def test_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             store.append(make(1))
-    assert (tmp_path / "records.jsonl").read_bytes() == before
+    assert path.read_bytes() == before
     store.append(make(1))
     assert len(list(store)) == 2
 
@@ -119,8 +127,20 @@ def _append(folder: Path, first: int) -> None:
         Store(folder).append(make(seed))
 
 
-def test_concurrent_writers_lose_and_tear_nothing(tmp_path: Path) -> None:
-    call = "runpy.run_path(sys.argv[1])['_append'](pathlib.Path(sys.argv[2]), int(sys.argv[3]))"
+def _without_locks(folder: Path, first: int) -> None:
+    import fcntl
+
+    def missing(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    fcntl.flock = missing
+    with kept_apart(folder / "lock"):
+        _append(folder, first)
+
+
+@pytest.mark.parametrize("writer", ["_append", "_without_locks"])
+def test_concurrent_writers_lose_and_tear_nothing(tmp_path: Path, writer: str) -> None:
+    call = f"runpy.run_path(sys.argv[1])['{writer}'](pathlib.Path(sys.argv[2]), int(sys.argv[3]))"
     code = f"import pathlib, runpy, sys; {call}"
     words = [sys.executable, "-c", code, __file__, str(tmp_path)]
     writers = [subprocess.Popen([*words, str(25 * i)]) for i in range(4)]
@@ -128,6 +148,73 @@ def test_concurrent_writers_lose_and_tear_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert sorted(record.specification.seed for record in store) == list(range(100))
     assert store.damaged == []
+    assert len(list(tmp_path.glob("*.jsonl"))) == 4
+
+
+def test_a_line_without_end_is_read_where_it_is_whole(tmp_path: Path) -> None:
+    """An editor may leave out the last line break; a writer that is killed leaves half a line."""
+    (tmp_path / "records.jsonl").write_text(make(0).to_json() + "\n" + make(1).to_json())
+    store = Store(tmp_path)
+    assert [record.specification.seed for record in store] == [0, 1]
+    assert store.damaged == []
+    (tmp_path / "records.jsonl").write_text(make(0).to_json() + "\n" + make(1).to_json()[:-9])
+    assert list(store) == [make(0)]
+    assert "unfinished" in store.damaged[0]
+
+
+def test_find_reads_only_what_was_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, parsed = Store(tmp_path), []
+    from_json = Record.from_json
+
+    def counted(line: str | bytes) -> Record:
+        parsed.append(line)
+        return from_json(line)
+
+    for seed in range(5):
+        store.append(make(seed))
+    monkeypatch.setattr(Record, "from_json", counted)
+    assert store.find(make(3).key) == make(3)
+    assert len(parsed) == 5 + 1
+    store.append(make(5))
+    assert Store(tmp_path).find(make(5).key) == make(5)
+    assert len(parsed) == 5 + 1 + 1 + 1
+    assert store.find("nothing") is None
+    assert store.keys() == {make(seed).key for seed in range(6)}
+    assert len(parsed) == 5 + 1 + 1 + 1
+
+
+def test_find_gives_the_record_that_stands_and_sees_files_change(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name, value in (("b", 0.2), ("c", 0.3), ("a", 0.1)):
+        (tmp_path / f"{name}.jsonl").write_text(make(0, value).to_json() + "\n")
+        found = store.find(make(0).key)
+        assert found == store.by_key()[make(0).key] == make(0, {"b": 0.2, "c": 0.2, "a": 0.1}[name])
+    (tmp_path / "a.jsonl").unlink()
+    assert store.find(make(0).key) == make(0, 0.2)
+    (tmp_path / "b.jsonl").write_text("")
+    (tmp_path / "c.jsonl").unlink()
+    assert store.find(make(0).key) is None
+
+
+def test_an_error_of_a_disk_is_not_taken_for_missing_locks(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), kept_apart(tmp_path / "file" / "lock"):
+        pass
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "codes.npz"
+    path.write_bytes(b"before")
+
+    def write() -> None:
+        with whole(path) as file:
+            file.write(b"half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_record_is_frozen() -> None:

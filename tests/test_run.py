@@ -201,7 +201,8 @@ def test_kill_9_and_resume_gives_the_uninterrupted_record(tmp_path: Path) -> Non
 
 def test_records_are_plain_json(tmp_path: Path) -> None:
     run(supervised(), Store(tmp_path))
-    (line,) = (tmp_path / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    (path,) = tmp_path.glob("*.jsonl")
+    (line,) = path.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["specification"]["method"]["recipe"]["steps"] == 6
 
 
