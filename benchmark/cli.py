@@ -12,6 +12,7 @@ from rich.console import Console
 
 from unmix import __version__
 from unmix.commands import audit, data, list_, parity, plot, reproduce, run, score, table
+from unmix.stopping import STATUS, Stopped, heed
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,15 +41,19 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 1 something failed, 2 wrong words."""
+    """Run a command; returns the exit status: 0 done, 1 something failed, 2 wrong words, 75 stopped: run it again."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     known, rest = parser().parse_known_args(arguments)
     console = Console(stderr=True)
+    heed()
     try:
         status: int = known.handler(known, rest, console)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from the last checkpoint")
         return 130
+    except Stopped:
+        console.print("stopped by SIGTERM; the same command goes on from the last checkpoint")
+        return STATUS
     except BrokenPipeError:  # `unmix list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
