@@ -11,7 +11,22 @@ from typing import Any
 from rich.console import Console
 
 from unmix import __version__
-from unmix.commands import audit, data, list_, parity, plot, reproduce, run, score, table
+from unmix.commands import (
+    audit,
+    check,
+    data,
+    leaderboard,
+    list_,
+    new,
+    parity,
+    plot,
+    reproduce,
+    run,
+    score,
+    submission,
+    submit,
+    table,
+)
 from unmix.stopping import STATUS, Stopped, heed
 
 
@@ -35,7 +50,22 @@ def parser() -> Parser:
     )
     main.add_argument("--version", action="version", version=f"unmix {__version__}")
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for module in (list_, run, reproduce, table, plot, score, audit, parity, data):
+    for module in (
+        list_,
+        run,
+        reproduce,
+        table,
+        plot,
+        score,
+        audit,
+        parity,
+        data,
+        new,
+        check,
+        leaderboard,
+        submit,
+        submission,
+    ):
         module.add(commands)
     return main
 
