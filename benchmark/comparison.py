@@ -172,6 +172,8 @@ def paired_p(differences: Blocks, generator: np.random.Generator, resamples: int
     Source: Fisher 1935, The design of experiments, section 21; scipy.stats.permutation_test.
     """
     pooled = np.concatenate([np.asarray(block, dtype=float) for block in differences])
+    if len(pooled) == 1:  # either sign is as far from 0
+        return 1.0
     weights = np.concatenate([np.full(len(block), 1 / len(block)) for block in differences])
 
     def total(x: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -183,9 +185,9 @@ def paired_p(differences: Blocks, generator: np.random.Generator, resamples: int
 def unpaired_p(first: Blocks, second: Blocks, generator: np.random.Generator, resamples: int = RESAMPLES) -> float:
     """Two-sided p of the mean over blocks of the difference of means: within a block any run is of either method.
 
-    Exact for one block with at most `resamples` splits, else by that many draws.
+    Exact for one block of at least 2 runs each with at most `resamples` splits, else by that many draws.
     """
-    if len(first) == 1:
+    if len(first) == 1 and min(len(first[0]), len(second[0])) > 1:
 
         def difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
             return np.asarray(x.mean(axis=axis) - y.mean(axis=axis))
