@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import Any
 
 MEBIBYTE = 1024**2
 PIECE = MEBIBYTE  # bytes read at a time
@@ -238,7 +238,7 @@ def _untar(path: Path, folder: Path) -> None:
                 _write(stream, folder / places[info.name], info.size)
 
 
-def _decompressed(raw: IO[bytes], name: str) -> IO[bytes]:
+def _decompressed(raw: Any, name: str) -> Any:
     import bz2
     import gzip
     import lzma
@@ -264,7 +264,7 @@ class _Bounded:
         return data
 
 
-def _write(stream: IO[bytes], target: Path, size: int) -> None:
+def _write(stream: Any, target: Path, size: int) -> None:
     """Copy no more than was promised, whatever the stream goes on to hold."""
     target.parent.mkdir(exist_ok=True)
     with target.open("xb") as file:

@@ -93,7 +93,7 @@ def _judge(folder: Path, path: Path, results: Path, report: Report, watch: Watch
         if path.is_dir() and path.resolve().name != report.name:
             report.add("submission.json", "refused", f"it is named {report.name}, its folder {shown(path.name)}")
     records = _records(folder, report)
-    taken = _taken(path, results)
+    taken = _taken(report.name, results)
     for key, record in records.items():
         before = len(report.findings)
         if key in taken:
@@ -151,11 +151,11 @@ def _records(folder: Path, report: Report, name: str = "records.jsonl") -> dict[
     return records
 
 
-def _taken(path: Path, results: Path) -> dict[str, str]:
-    """Key -> where it is committed, without this submission itself."""
+def _taken(name: str, results: Path) -> dict[str, str]:
+    """Key -> where it is committed; one of this name is the submission itself, or what it replaces."""
     stores = [("our own records", results / "reproduced")]
     others = sorted((results / "submissions").glob("*/submission.json"))
-    stores += [(f"submission {o.parent.name}", o.parent) for o in others if o.parent.resolve() != path.resolve()]
+    stores += [(f"submission {o.parent.name}", o.parent) for o in others if o.parent.name != name]
     return {key: where for where, folder in stores for key in Store(folder).by_key()}
 
 

@@ -43,7 +43,6 @@ def add(commands: Commands) -> None:
     check.add_argument("path", type=Path, help="folder, or .zip, .tar, .tar.gz, .tar.xz, .tar.bz2")
     check.add_argument("--json", type=Path, default=None, help="write the report here")
     check.add_argument("--mark", action="store_true", help="write what is found to the folder's marks.json")
-    check.add_argument("--results", type=Path, default=None, help="what is committed (default: unmix's own results)")
     check.set_defaults(handler=handle_check)
     rerun = actions.add_parser(
         "rerun",
@@ -69,7 +68,7 @@ def handle_check(known: argparse.Namespace, rest: list[str], console: Console) -
 
     if known.mark and not known.path.is_dir():
         raise ValueError(f"--mark writes into a folder, and {known.path} is none: unpack it first")
-    report = _verified(known.path, known.results, console)
+    report = _verified(known.path, console)
     show(report, Console())
     if known.json is not None:
         write(known.json, json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
@@ -85,13 +84,14 @@ def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -
     import os
 
     from unmix.archive import text_of
+    from unmix.executors.processes import Processes
     from unmix.progress import Bars
     from unmix.record import Record, Store
     from unmix.rerun import prepare, settle
     from unmix.submission import chosen
     from unmix.sweep import execute, missing
 
-    report = _verified(known.path, None, console)
+    report = _verified(known.path, console)
     if not report.accepted or not known.path.is_dir():
         show(report, Console())
         raise ValueError(f"{known.path} is not trained again: give an accepted submission's folder")
@@ -107,8 +107,8 @@ def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -
     labels = {r.key: f"{r.specification.method['name']} seed {r.specification.seed}" for r in asked}
     todo = missing([record.specification for record in asked], store)
     with Bars(len(todo), labels, console) as bars:
-        workers = known.workers or os.cpu_count() or 1
-        execute(todo, store, bars, workers=workers, threads=known.threads, device=known.device)
+        places = Processes(known.workers or os.cpu_count() or 1, known.threads, known.device)
+        execute(todo, store, bars, places)
     different = settle(known.path, asked, records, store, report.marks)
     _show_reruns(asked, different)
     return 1 if any(different.values()) else 0
@@ -136,13 +136,12 @@ def _show_reruns(asked: list[Record], different: dict[str, list[str]]) -> None:
         Console().print(Text.assemble(f"{record.key}  ", verdict, f"  {'; '.join(said)}"), soft_wrap=True)
 
 
-def _verified(path: Path, results: Path | None, console: Console) -> Report:
+def _verified(path: Path, console: Console) -> Report:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from unmix.results import FOLDER
     from unmix.verification import verify
 
     text = TextColumn("{task.description}", markup=False)
     with Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True) as bars:
         task = bars.add_task("files", total=None)
-        return verify(path, results or FOLDER, lambda said: bars.update(task, description=said))
+        return verify(path, watch=lambda said: bars.update(task, description=said))
