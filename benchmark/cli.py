@@ -23,6 +23,7 @@ from unmix.commands import (
     reproduce,
     run,
     score,
+    store,
     submission,
     submit,
     table,
@@ -65,6 +66,7 @@ def parser() -> Parser:
         leaderboard,
         submit,
         submission,
+        store,
     ):
         module.add(commands)
     return main
