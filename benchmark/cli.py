@@ -23,6 +23,7 @@ from unmix.commands import (
     reproduce,
     run,
     score,
+    site,
     store,
     submission,
     submit,
@@ -67,6 +68,7 @@ def parser() -> Parser:
         submit,
         submission,
         store,
+        site,
     ):
         module.add(commands)
     return main
