@@ -219,7 +219,7 @@ def _unzip(path: Path, folder: Path) -> None:
 def _untar(path: Path, folder: Path) -> None:
     kinds = {tarfile.REGTYPE: stat.S_IFREG, tarfile.AREGTYPE: stat.S_IFREG}
     kinds |= {tarfile.SYMTYPE: stat.S_IFLNK, tarfile.LNKTYPE: stat.S_IFLNK}
-    with path.open("rb") as raw, tarfile.open(fileobj=_Bounded(_decompressed(raw, path.name)), mode="r:") as archive:
+    with path.open("rb") as raw, tarfile.TarFile(fileobj=_bounded(_decompressed(raw, path.name))) as archive:
         infos: list[tarfile.TarInfo] = []
         members: list[tuple[str, int, int]] = []
         while (info := archive.next()) is not None:
@@ -250,18 +250,19 @@ def _decompressed(raw: Any, name: str) -> Any:
     return bz2.BZ2File(raw) if name.endswith("bz2") else raw
 
 
-class _Bounded:
+def _bounded(stream: Any) -> Any:
     """A stream that refuses to be read in one go: tarfile takes a header of any size that the archive claims."""
 
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.seek, self.tell = stream.seek, stream.tell
+    class Bounded:
+        seek, tell, mode = stream.seek, stream.tell, "rb"
 
-    def read(self, size: int) -> bytes:
-        if size > PIECE:
-            raise RefusedError(f"the archive has a header of {size:,} bytes: it is no plain archive")
-        data: bytes = self.stream.read(size)
-        return data
+        def read(self, size: int) -> bytes:
+            if size > PIECE:
+                raise RefusedError(f"the archive has a header of {size:,} bytes: it is no plain archive")
+            data: bytes = stream.read(size)
+            return data
+
+    return Bounded()
 
 
 def _write(stream: Any, target: Path, size: int) -> None:

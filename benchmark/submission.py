@@ -262,7 +262,8 @@ def chosen(starts: Iterable[str], records: Mapping[str, Record]) -> list[Record]
     Raises:
         ValueError: With every start that no key has, or several have.
     """
-    found, faults = {}, []
+    found: dict[str, Record] = {}
+    faults = []
     for start in starts:
         keys = [key for key in records if start == "ALL" or key.startswith(start)]
         if not keys:
@@ -299,7 +300,8 @@ def sha256(path: Path) -> str:
 def _data(records: Iterable[Record]) -> tuple[dict[str, Any], list[str]]:
     from unmix.run import make_dataset
 
-    found, faults = {}, []
+    found: dict[str, Any] = {}
+    faults = []
     for record in records:
         values = record.specification.dataset
         try:

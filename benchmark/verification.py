@@ -274,8 +274,9 @@ def _drawn(dataset: str, seed: int, samples: int, device: str) -> tuple[np.ndarr
     """Factors of the evaluation samples as a run draws them, and observations where they are vectors."""
     made = make_dataset(json.loads(dataset), seed)
     generator = derived_generator(seed, "evaluation", device=device)
-    if isinstance(made, OnGrid) and type(made).sample is OnGrid.sample:
-        return made.grid.sample(samples, generator).float().cpu().numpy(), None  # the same draw, without images
+    grid = getattr(made, "grid", None) if getattr(type(made), "sample", None) is OnGrid.sample else None
+    if grid is not None:
+        return grid.sample(samples, generator).float().cpu().numpy(), None  # the same draw, without images
     observations, factors = made.sample(samples, generator)
     return factors.float().cpu().numpy(), observations.cpu().numpy() if observations.ndim == 2 else None
 

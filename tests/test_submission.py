@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -200,6 +202,8 @@ def test_a_method_in_a_file_is_packed_never_executed_by_the_check_and_trained_ag
     target, witness = Path("subs/plain"), tmp_path / "witness"
     assert (target / "method.py").read_text(encoding="utf-8") == METHOD
     monkeypatch.setenv("UNMIX_WITNESS", str(witness))
+    for module in [name for name in sys.modules if name.startswith("unmix_method_")]:
+        monkeypatch.delitem(sys.modules, module)  # whoever loads it now executes it
     assert main(["submission", "check", str(target)]) == 0
     assert main(["submission", "rerun", str(target)]) == 2
     assert "read it, then say --yes-execute" in " ".join(capsys.readouterr().err.split())
@@ -270,7 +274,7 @@ def test_workflows_give_nothing_away() -> None:
         triggers = content[True]  # YAML reads the word `on` as a truth value
         assert content["permissions"] == {"contents": "read"}, path.name
         assert "pull_request_target" not in triggers
-        assert "secrets." not in text
+        assert not re.search(r"\bsecrets\.\w", text)
         steps = [step for job in content["jobs"].values() for step in job["steps"]]
         assert all("${{" not in step.get("run", "") for step in steps), "text from outside belongs in env"
         assert all(step["with"]["persist-credentials"] is False for step in steps if "checkout" in step.get("uses", ""))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unmix.commands import Commands, add_execution, no_more
+from unmix.commands import Commands, add_execution, executor, no_more
 
 if TYPE_CHECKING:
     from unmix.record import Record
@@ -81,10 +81,7 @@ def handle_check(known: argparse.Namespace, rest: list[str], console: Console) -
 
 def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    import os
-
     from unmix.archive import text_of
-    from unmix.executors.processes import Processes
     from unmix.progress import Bars
     from unmix.record import Record, Store
     from unmix.rerun import prepare, settle
@@ -107,8 +104,7 @@ def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -
     labels = {r.key: f"{r.specification.method['name']} seed {r.specification.seed}" for r in asked}
     todo = missing([record.specification for record in asked], store)
     with Bars(len(todo), labels, console) as bars:
-        places = Processes(known.workers or os.cpu_count() or 1, known.threads, known.device)
-        execute(todo, store, bars, places)
+        execute(todo, store, bars, executor(known, len(todo)), retries=known.retries)
     different = settle(known.path, asked, records, store, report.marks)
     _show_reruns(asked, different)
     return 1 if any(different.values()) else 0
