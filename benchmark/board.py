@@ -177,10 +177,9 @@ class Benchmark:
     @cached_property
     def labels(self) -> dict[str, str]:
         """Configuration key -> its pairs, and the settings that tell it from the others of its method here."""
-        kin: dict[str, list[Configuration]] = {}
-        for configuration in self.configurations:
-            kin.setdefault(configuration.method["name"], []).append(configuration)
-        return {c.key: _label(c, names) for group in kin.values() for names in [_told_by(group)] for c in group}
+        named = labels(self.configurations)
+        paired = {c.key: f"pairs {c.pairs}" if c.pairs else "" for c in self.configurations}
+        return {key: ", ".join(filter(None, (paired[key], settings))) for key, settings in named.items()}
 
     @property
     def entries(self) -> list[Entry]:
@@ -188,9 +187,15 @@ class Benchmark:
 
 
 def configurations(entries: Iterable[Entry]) -> list[Configuration]:
-    """Entries by what they share but for the seed; a submission's runs are never mixed with another's or ours."""
+    """Entries by what they share but for the seed; a submission's runs are never mixed with another's or ours.
+
+    Raises:
+        ValueError: An entry has a mark that there is not.
+    """
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
+        if entry.mark not in MARKS:
+            raise ValueError(f"{entry.source}, run {entry.record.key}: the mark {entry.mark!r} is none of {MARKS}")
         origin = entry.source if entry.submission is not None else ""
         groups.setdefault(digest(origin, *_shared(entry)), []).append(entry)
     return [Configuration(tuple(sorted(group, key=lambda e: e.record.specification.seed))) for group in groups.values()]
@@ -214,6 +219,22 @@ def differing(values: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fields that do not have one value in all of them."""
     names = dict.fromkeys(name for each in values for name in each)
     return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in values}) > 1]
+
+
+def labels(given: Sequence[Configuration]) -> dict[str, str]:
+    """Configuration key -> the settings that tell it from the others of its method in this company."""
+    kin: dict[str, list[dict[str, Any]]] = {}
+    for configuration in given:
+        kin.setdefault(configuration.method["name"], []).append(flat(configuration.method))
+    told_by = {name: differing(group) for name, group in kin.items()}
+    found = {}
+    for configuration in given:
+        own = flat(configuration.method)
+        names = [name for name in told_by[configuration.method["name"]] if name in own]
+        settings = [f"{name.removeprefix('recipe.')} {own[name]}" for name in names[:SETTINGS]]
+        more = [f"{len(names) - SETTINGS} more"] if len(names) > SETTINGS else []
+        found[configuration.key] = ", ".join(settings + more)
+    return found
 
 
 def sheet(benchmark: Benchmark, better: Mapping[str, int]) -> Sheet:
@@ -258,10 +279,10 @@ def costs(configuration: Configuration) -> list[Cell]:
     record, source = configuration.entries[0].record, configuration.submission
     runs = len(configuration.entries)
     return [
-        Cell(str(runs), runs),
-        Cell(f"{record.steps:,}", record.steps),
+        Cell(str(runs), float(runs)),
+        Cell(f"{record.steps:,}", float(record.steps)),
         Cell(duration(configuration.seconds), configuration.seconds),
-        Cell(f"{record.parameters:,}", record.parameters),
+        Cell(f"{record.parameters:,}", float(record.parameters)),
         Cell(machine(record.hardware)),
         Cell(source, href=f"submissions/{slug(source)}.html") if source else Cell("unmix"),
     ]
@@ -310,18 +331,6 @@ def seeds(configuration: Configuration, home: Benchmark, better: Mapping[str, in
     return Sheet(columns, [Group("", "", rows)])
 
 
-def _told_by(group: Sequence[Configuration]) -> list[str]:
-    return differing([flat(configuration.method) for configuration in group])
-
-
-def _label(configuration: Configuration, names: Sequence[str]) -> str:
-    own = flat(configuration.method)
-    settings = [f"{name.removeprefix('recipe.')} {own[name]}" for name in names if name in own]
-    more = [f"{len(settings) - SETTINGS} more"] if len(settings) > SETTINGS else []
-    pairs = [f"pairs {configuration.pairs}"] if configuration.pairs else []
-    return ", ".join(pairs + settings[:SETTINGS] + more)
-
-
 def _best(benchmark: Benchmark, metric: str, better: int) -> str:
     means = {c.key: c.mean(metric) for c in benchmark.configurations if c.role == "method"}
     found = {key: better * mean for key, mean in means.items() if mean is not None}
@@ -344,8 +353,8 @@ def slug(text: str) -> str:
     >>> slug("beta_vae"), slug("../../beta vae")
     ('beta_vae', 'beta-vae-0a2779e1')
     """
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:60]
-    return plain if plain == text else f"{plain}-{digest(text)[:8]}".strip("-")
+    plain = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")[:60]
+    return plain if plain == text and plain else f"{plain}-{digest(text)[:8]}".strip("-")
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

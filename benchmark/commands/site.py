@@ -33,7 +33,6 @@ def add(commands: Commands) -> None:
         description="Write all pages, whole or not at all. An older site in the same folder is replaced; any other "
         "folder is refused.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("--output", type=Path, default=Path("site"), help="folder of the site (default: site)")
     build.add_argument(
