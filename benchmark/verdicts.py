@@ -297,7 +297,7 @@ def _verdict(
         alone = sorted(set(a) ^ set(b)) if paired else []
         if alone:
             said = ", ".join(map(str, alone))
-            left_out.append(f"{first.label} with {second.label} on {task.name}: seed {said}, which one of them has not")
+            left_out.append(f"{first.label} with {second.label} on {task.name}: seed {said}, which only one has")
         if all(seeds):
             x.append(scale(metric) * np.array([a[s] for s in seeds[0]]))
             y.append(scale(metric) * np.array([b[s] for s in seeds[1]]))
