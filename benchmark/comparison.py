@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import comb, log2, prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -340,18 +340,18 @@ def profile(blocks: Blocks, thresholds: Float[np.ndarray, " t"]) -> Float[np.nda
     return shares
 
 
-def _aggregated(blocks: Sequence[np.ndarray], statistic: Statistic) -> Any:
+def _aggregated(blocks: Sequence[np.ndarray], statistic: Statistic) -> np.ndarray:
     """Blocks (..., runs) -> (...)."""
     if statistic == "mean":
-        return np.mean([block.mean(axis=-1) for block in blocks], axis=0)
+        return np.asarray(np.mean([block.mean(axis=-1) for block in blocks], axis=0))
     pooled = np.concatenate(blocks, axis=-1)
-    return np.median(pooled, axis=-1) if statistic == "median" else stats.trim_mean(pooled, 0.25, axis=-1)
+    return np.asarray(np.median(pooled, axis=-1) if statistic == "median" else stats.trim_mean(pooled, 0.25, axis=-1))
 
 
-def _improved(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Any:
+def _improved(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
     """Blocks (..., runs) of two methods -> (...)."""
     signs = [np.sign(x[..., :, None] - y[..., None, :]).mean(axis=(-2, -1)) for x, y in zip(first, second, strict=True)]
-    return (1 + np.mean(signs, axis=0)) / 2
+    return np.asarray((1 + np.mean(signs, axis=0)) / 2)
 
 
 def _permuted(

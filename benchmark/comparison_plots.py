@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import stats
 
 from unmix.arms import Task
@@ -46,7 +47,7 @@ def _intervals(found: Findings, path: Path) -> bool:
     if not metrics:
         return False
     labels = [arm.label for arm in found.arms]
-    axes = _panels(len(metrics), 3.0, 0.42 * len(labels) + 1.3, share=True)
+    figure, axes = _panels(len(metrics), 3.0, 0.42 * len(labels) + 1.3, share=True)
     for axis, metric in zip(axes, metrics, strict=False):
         for place, arm in enumerate(found.arms):
             colour = COLOURS[place % len(COLOURS)]
@@ -54,17 +55,17 @@ def _intervals(found: Findings, path: Path) -> bool:
             runs = np.concatenate(blocks(arm, metric, _common(found, metric)))
             axis.plot(runs, np.full(len(runs), place + 0.22), "|", color=colour, ms=7, alpha=0.8)
             low, high = summary.student.low, summary.student.high
-            if low is not None:
+            if low is not None and high is not None:
                 axis.plot([low, high], [place, place], color=colour, lw=2)
             axis.plot(summary.student.value, place, MARKERS[place % len(MARKERS)], color=colour, ms=7)
             axis.plot(summary.iqm.value, place, "|", color=INK, ms=12, mew=1.5)
         axis.set_title(metric, fontsize=9)
         axis.set_ylim(len(labels) - 0.5, -0.5)
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
-    axes[0].figure.suptitle(
+    figure.suptitle(
         "mean (marker) with Student's 95 % interval, IQM (dark bar), runs (ticks)", fontsize=9, x=0.02, ha="left"
     )
-    save(axes[0].figure, path)
+    save(figure, path)
     return True
 
 
@@ -73,7 +74,7 @@ def _profiles(found: Findings, path: Path) -> bool:
     metrics = list(dict.fromkeys(summary.metric for summary in found.summaries))
     if not metrics:
         return False
-    axes = _panels(len(metrics), 3.2, 2.8)
+    figure, axes = _panels(len(metrics), 3.2, 2.8)
     for axis, metric in zip(axes, metrics, strict=False):
         tasks = _common(found, metric)
         scores = [blocks(arm, metric, tasks) for arm in found.arms]
@@ -93,8 +94,8 @@ def _profiles(found: Findings, path: Path) -> bool:
         axis.set_title(metric, fontsize=9)
         axis.set_ylim(-0.03, 1.03)
     axes[0].set_ylabel("share of runs above", fontsize=8)
-    _legend(axes)
-    save(axes[0].figure, path)
+    _legend(figure, axes)
+    save(figure, path)
     return True
 
 
@@ -139,7 +140,7 @@ def _joined(ranks: Ranks) -> list[tuple[float, float]]:
     """The largest spans of mean ranks shorter than the critical difference."""
     if ranks.difference is None:
         return []
-    spans = []
+    spans: list[tuple[float, float]] = []
     for low in ranks.ranks:
         high = max(rank for rank in ranks.ranks if rank - low < ranks.difference)
         if high > low and not any(high <= other for _, other in spans):
@@ -152,7 +153,7 @@ def _scatter(found: Findings, path: Path) -> bool:
     if len(found.metrics) < 2:
         return False
     first, *others = found.metrics
-    axes = _panels(len(others), 2.8, 2.8)
+    figure, axes = _panels(len(others), 2.8, 2.8)
     for axis, other in zip(axes, others, strict=False):
         xs: list[float] = []
         ys: list[float] = []
@@ -169,8 +170,8 @@ def _scatter(found: Findings, path: Path) -> bool:
         rho = f"  ρ = {stats.spearmanr(xs, ys).statistic:.2f}" if varied else ""
         axis.set_title(f"{other}{rho}", fontsize=9)
         axis.set_xlabel(first, fontsize=8)
-    _legend(axes)
-    save(axes[0].figure, path)
+    _legend(figure, axes)
+    save(figure, path)
     return True
 
 
@@ -180,10 +181,10 @@ def _common(found: Findings, metric: str) -> list[Task]:
     return [task for task in every if all(arm.scores(task, metric) for arm in found.arms)]
 
 
-def _panels(count: int, width: float, height: float, share: bool = False) -> list[Axes]:
+def _panels(count: int, width: float, height: float, share: bool = False) -> tuple[Figure, list[Axes]]:
     across = min(count, ACROSS)
     down = -(-count // across)
-    _, grid = plt.subplots(
+    figure, grid = plt.subplots(
         down, across, figsize=(width * across + 1.5, height * down), squeeze=False, sharey=share, layout="constrained"
     )
     axes = list(grid.ravel())
@@ -193,10 +194,10 @@ def _panels(count: int, width: float, height: float, share: bool = False) -> lis
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[count:]:
         axis.set_axis_off()
-    return axes
+    return figure, axes
 
 
-def _legend(axes: Sequence[Axes]) -> None:
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
     columns = max(1, min(len(labels), 120 // max(map(len, labels))))
-    axes[0].figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=8)

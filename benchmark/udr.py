@@ -90,10 +90,11 @@ def table(arms: Sequence[Arm], store: Store, progressed: Callable[[str], None] =
             try:
                 if observations is None:
                     observations = _observations(task, next(iter(arm.runs[task].values())))
-                seeds, scores = _scored(observations, list(arm.runs[task].values()), store)
+                seeds, scores, gone = _scored(observations, list(arm.runs[task].values()), store)
             except (ValueError, OSError) as error:
                 notes.append(f"{arm.label} on {named[task]}: {error}.")
                 continue
+            notes += [f"{arm.label} on {named[task]}: {gone}."] if gone else []
             each = ", ".join(f"{seed}: {value:.2f}" for seed, value in zip(seeds, scores["spearman"], strict=True))
             medians = [f"{np.median(scores[kind]):.2f}" for kind in ("lasso", "spearman")]
             rows.append((named[task], arm.label, str(len(seeds)), *medians, each))
@@ -110,7 +111,8 @@ def _observations(task: Task, record: Record) -> torch.Tensor:
 
 def _scored(
     observations: torch.Tensor, records: Sequence[Record], store: Store
-) -> tuple[list[int], dict[str, list[float]]]:
+) -> tuple[list[int], dict[str, list[float]], str]:
+    """Seeds, their UDR by kind, and a sentence of those without weights."""
     seeds, codes, informative, missing = [], [], [], []
     for record in sorted(records, key=lambda record: record.specification.seed):
         weights = store.run_folder(record.specification) / "encoder.safetensors"
@@ -124,10 +126,11 @@ def _scored(
         seeds.append(record.specification.seed)
         codes.append(encode(encoder, observations))
         informative.append(_informative(encoder, observations, codes[-1]))
+    gone = f"weights of seed {', '.join(missing)} are not in {store.folder}" if missing else ""
     if len(seeds) < 2:
-        gone = f"; weights of seed {', '.join(missing)} are not in {store.folder}" if missing else ""
-        raise ValueError(f"{len(seeds)} seed to score, and UDR needs two{gone}")
-    return seeds, {kind: udr(codes, informative, kind) for kind in ("lasso", "spearman")}
+        counted = "no seed" if not seeds else "one seed"
+        raise ValueError(f"{counted} to score, and UDR needs two" + (f"; {gone}" if gone else ""))
+    return seeds, {kind: udr(codes, informative, kind) for kind in ("lasso", "spearman")}, gone
 
 
 def _informative(encoder: object, observations: torch.Tensor, codes: np.ndarray) -> np.ndarray:
@@ -157,4 +160,4 @@ def _spearman(first: Float[np.ndarray, "n a"], second: Float[np.ndarray, "n b"])
 def _lasso(first: Float[np.ndarray, "n a"], second: Float[np.ndarray, "n b"]) -> Float[np.ndarray, "a b"]:
     x, y = stats.zscore(first, axis=0), stats.zscore(second, axis=0)
     weights = [Lasso(alpha=LASSO).fit(x, column).coef_ for column in y.T]
-    return np.abs(np.stack(weights, axis=1))
+    return np.asarray(np.abs(np.stack(weights, axis=1)))
