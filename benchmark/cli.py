@@ -14,6 +14,7 @@ from unmix import __version__
 from unmix.commands import (
     audit,
     check,
+    compare,
     data,
     leaderboard,
     list_,
@@ -58,6 +59,7 @@ def parser() -> Parser:
         reproduce,
         table,
         plot,
+        compare,
         score,
         audit,
         parity,
