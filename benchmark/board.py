@@ -251,7 +251,7 @@ def sheet(benchmark: Benchmark, better: Mapping[str, int]) -> Sheet:
     groups: list[Group] = []
     for role, title in ROLES.items():
         members = [c for c in benchmark.configurations if c.role == role]
-        members.sort(key=lambda c: (c.mean(benchmark.primary) is None, -sign * (c.mean(benchmark.primary) or 0)))
+        members.sort(key=lambda c: (c.mean(benchmark.primary) is None, -sign * (c.mean(benchmark.primary) or 0.0)))
         rows = [
             [
                 Cell(c.method["name"], small=named[c.key], href=c.href, mark=c.mark),

@@ -41,13 +41,13 @@ def content(entry: Entry) -> dict[str, Any]:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """RFC 4180 with a header. Text that a spreadsheet would take for a formula gets an apostrophe.
+    r"""RFC 4180 with a header. Text that a spreadsheet would take for a formula gets an apostrophe.
 
     >>> as_csv([{"method": "=1+1", "mcc": -0.5}])
     "method,mcc\\n'=1+1,-0.5\\n"
     """
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _safe(value) for name, value in row.items()})

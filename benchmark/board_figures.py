@@ -18,12 +18,12 @@ from unmix.board import Benchmark, Configuration, duration, machine
 from unmix.plots import correlations
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 52, 96, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 96.0, 14.0, 44.0
 LETTER = 6.1  # width of a letter of a label
 APART = 13  # of labels at the right edge
-TIMES = (0.1, 1, 10, 60, 600, 3600, 36000, 86400, 864000)
+TIMES = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 86400.0, 864000.0)
 SIDE, SHOWN = 34, 24  # of a cell of a heat map; codes that it has room for
-FINER = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 36000, 86400, 259200, 864000)
+FINER = (0.3, 3.0, 30.0, 120.0, 300.0, 1200.0, 1800.0, 7200.0, 14400.0, 259200.0)
 
 Box = tuple[float, float, float, float]
 
@@ -172,11 +172,11 @@ def _levels(others: Sequence[Configuration], metric: str, y: Callable[[float], f
     best: dict[str, Configuration] = {}
     for c in others:
         name = c.method["name"]
-        if name not in best or (c.mean(metric) or 0) > (best[name].mean(metric) or 0):
+        if name not in best or (c.mean(metric) or 0.0) > (best[name].mean(metric) or 0.0):
             best[name] = c
     levels: list[Level] = []
-    for name, c in sorted(best.items(), key=lambda item: -(item[1].mean(metric) or 0)):
-        place = y(c.mean(metric) or 0)
+    for name, c in sorted(best.items(), key=lambda item: -(item[1].mean(metric) or 0.0)):
+        place = y(c.mean(metric) or 0.0)
         text = max(place, levels[-1].text + APART) if levels else place
         levels.append(Level(place, text, name, c.href))
     return levels
@@ -197,13 +197,13 @@ def curves(curve: Sequence[Mapping[str, Any]]) -> list[Curve]:
     told: list[tuple[str, dict[str, list[tuple[float, float]]]]] = []
     if scores:
         told.append(("scores while training", {name: _series(curve, "scores", name) for name in scores}))
-    told.append(("loss", {"loss": [(point["step"], point["loss"]) for point in curve]}))
+    told.append(("loss", {"loss": [(float(point["step"]), float(point["loss"])) for point in curve]}))
     told += [(name, {name: _series(curve, "terms", name)}) for name in terms]
     return [made for title, series in told if (made := _curve(title, series)) is not None]
 
 
 def _series(curve: Sequence[Mapping[str, Any]], part: str, name: str) -> list[tuple[float, float]]:
-    return [(point["step"], point[part][name]) for point in curve if name in point.get(part, {})]
+    return [(float(p["step"]), float(p[part][name])) for p in curve if name in p.get(part, {})]
 
 
 def _curve(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Curve | None:
@@ -211,8 +211,8 @@ def _curve(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> C
     every = [point for points in finite.values() for point in points]
     if not every:
         return None
-    bottom, right = 240 - 30, 420 - 24
-    xs, x = linear(0, max(step for step, _ in every), LEFT, right, count=4)
+    bottom, right = 210.0, 396.0
+    xs, x = linear(0.0, max(step for step, _ in every), LEFT, right, count=4)
     ys, y = linear(min(v for _, v in every), max(v for _, v in every), bottom, TOP)
     lines = [Line(name, " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in points)) for name, points in finite.items()]
     return Curve(title, xs, ys, lines)
@@ -229,7 +229,7 @@ def heat(codes: np.ndarray, factors: np.ndarray, names: Sequence[str]) -> Heat |
     matrix = correlations(codes, factors[:, varying])
     matched = linear_sum_assignment(-matrix)[1].tolist()
     order = matched + [code for code in range(codes.shape[1]) if code not in matched]
-    left, top = 108, 24
+    left, top = 108.0, 24.0
     values = [
         (left + SIDE * column, top + SIDE * row, float(matrix[row, code]))
         for row in range(len(varying))
@@ -241,8 +241,8 @@ def heat(codes: np.ndarray, factors: np.ndarray, names: Sequence[str]) -> Heat |
         [Tick(top + SIDE * (row + 0.5), name) for row, name in enumerate(named)],
         values,
         SIDE,
-        left + SIDE * len(order) + 4,
-        top + SIDE * len(varying) + 4,
+        int(left) + SIDE * len(order) + 4,
+        int(top) + SIDE * len(varying) + 4,
     )
 
 
@@ -251,7 +251,7 @@ def linear(
 ) -> tuple[list[Tick], Callable[[float], float]]:
     """Ticks, and the map from values to places; the axis ends at its outer ticks.
 
-    >>> ticks, place = linear(0.0, 1.0, 0, 100)
+    >>> ticks, place = linear(0.0, 1.0, 0.0, 100.0)
     >>> [tick.label for tick in ticks], place(0.5)
     (['0', '0.2', '0.4', '0.6', '0.8', '1'], 50.0)
     """
@@ -273,5 +273,5 @@ def times(seconds: Sequence[float], start: float, end: float) -> tuple[list[Tick
     def place(value: float) -> float:
         return start + (end - start) * (math.log10(value) - low) / (high - low)
 
-    within = [[t for t in marks if low <= math.log10(t) <= high] for marks in (TIMES, FINER)]
+    within = [[t for t in marks if low <= math.log10(t) <= high] for marks in (TIMES, sorted(TIMES + FINER))]
     return [Tick(place(t), duration(t)) for t in within[0 if len(within[0]) > 3 else 1]], place

@@ -51,6 +51,13 @@ class Reproduction:
     def settings(self) -> Mapping[str, Any]:
         return self.table.profile(self.profile)
 
+    @property
+    def possible(self) -> bool:
+        """Whether one of our records is on a dataset of the table: quick to say, where `runs` is not."""
+        named = {run["dataset"].get("name") for row in self.table.rows for run in row.runs.values()}
+        named.add(self.settings["dataset"].get("name"))
+        return any(entry.record.specification.dataset["name"] in named for entry in self.entries.values())
+
     @cached_property
     def cells(self) -> dict[tuple[int, str], list[Specification]]:
         recorded = {entry.record.specification.seed for entry in self.entries.values()}
@@ -123,7 +130,7 @@ def reproductions(entries: Sequence[Entry]) -> list[Reproduction]:
     own = {entry.record.key: entry for entry in entries if entry.submission is None}
     tables = [preset(name) for name in presets()]
     made = [Reproduction(table, profile, own) for table in tables for profile in table.profiles]
-    return [reproduction for reproduction in made if reproduction.runs]
+    return [reproduction for reproduction in made if reproduction.possible and reproduction.runs]
 
 
 def printed(number: Published, digits: int) -> str:

@@ -221,11 +221,12 @@ def _dataset(board: Board, known: about.About) -> None:
 
 def _submission(board: Board, name: str) -> None:
     given = [c for c in board.configurations if c.submission == name]
-    said = board.submissions[name] or {}
+    content = board.submissions[name] or {}
+    said = flat({key: value for key, value in content.items() if key not in ("schema", "title", "data", "citation")})
     shown = results(given, board.homes, board.better)
-    bib = bibliography(submitted(said), software())
+    bib = bibliography(submitted(content), software())
     href = f"submissions/{slug(name)}.html"
-    board.write(href, "submission.html", name=name, content=said, sheet=shown, bib=bib)
+    board.write(href, "submission.html", name=name, content=content, said=said, sheet=shown, bib=bib)
 
 
 def _configuration(board: Board, configuration: Configuration) -> None:
