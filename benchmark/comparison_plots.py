@@ -125,12 +125,12 @@ def _ranks(ranks: Ranks, labels: Sequence[str], path: Path) -> bool:
         axis.text(edge, level, text, ha="left" if right else "right", va="center", fontsize=9)
     title = f"mean ranks over {ranks.blocks} {ranks.block}{'s' if ranks.blocks > 1 else ''}, 1 is best"
     if ranks.difference is not None:
-        title += f"; critical difference {ranks.difference:.2f}, Friedman p = {ranks.p:.2g}"
-        if ranks.difference <= count - 1:
+        fits = ranks.difference <= count - 1
+        wider = "" if fits else ", wider than the axis"
+        title += f"; critical difference {ranks.difference:.2f}{wider}; Friedman p = {ranks.p:.2g}"
+        if fits:
             axis.plot([count, count - ranks.difference], [0.95, 0.95], color=INK, lw=2, marker="|", ms=8)
             axis.text(count - ranks.difference, 0.95, "  CD", ha="left", va="center", fontsize=9)
-        else:
-            title += " (wider than the axis)"
     axis.set_title(title, fontsize=9)
     save(figure, path)
     return True
