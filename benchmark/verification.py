@@ -126,7 +126,7 @@ def _content(folder: Path, report: Report) -> dict[str, Any] | None:
 def _records(folder: Path, report: Report, name: str = "records.jsonl") -> dict[str, Record]:
     records: dict[str, Record] = {}
     try:
-        lines = text_of(folder / name).splitlines()
+        lines = text_of(folder / name).split("\n")  # as a store does, and not at U+2028
     except OSError:
         report.add(name, "refused", "it is not there: `unmix submit` writes it")
         return records
@@ -134,6 +134,8 @@ def _records(folder: Path, report: Report, name: str = "records.jsonl") -> dict[
         report.add(name, "refused", str(error))
         return records
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         place = f"{name}:{number}"
         try:
             faults = record_faults(strict_json(line))
@@ -146,7 +148,7 @@ def _records(folder: Path, report: Report, name: str = "records.jsonl") -> dict[
             report.add(place, "refused", f"the key {record.key} is there twice")
         elif record:
             records[record.key] = record
-    if not lines:
+    if not any(line.strip() for line in lines):
         report.add(name, "refused", "it has no record")
     return records
 

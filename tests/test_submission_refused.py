@@ -368,7 +368,6 @@ TEXTS = {
     "digits": ("1" * 5000, "4300"),
     "twice": ('{"a": 1, "a": 2}', "two values under one name"),
     "torn": ('{"a": ', "not JSON"),
-    "empty": ("", "not JSON"),
 }
 
 
@@ -381,6 +380,12 @@ def test_json(folder: Path, text: str, reason: str) -> None:
     faults = refused(folder)
     assert any(fault.startswith("submission.json: ") for fault in faults)
     assert any(fault.startswith("records.jsonl:2: ") and reason in fault for fault in faults), faults
+
+
+def test_no_record_at_all(folder: Path) -> None:
+    (folder / "records.jsonl").write_text("\n", encoding="utf-8")
+    assert "records.jsonl: it has no record" in refused(folder)
+    assert not verify(folder).accepted
 
 
 def test_text_that_is_no_utf8(folder: Path) -> None:

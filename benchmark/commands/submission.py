@@ -92,8 +92,8 @@ def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -
     if not report.accepted or not known.path.is_dir():
         show(report, Console())
         raise ValueError(f"{known.path} is not trained again: give an accepted submission's folder")
-    lines = text_of(known.path / "records.jsonl").splitlines()
-    records = {record.key: record for record in map(Record.from_json, lines)}
+    lines = text_of(known.path / "records.jsonl").split("\n")
+    records = {record.key: record for record in (Record.from_json(line) for line in lines if line.strip())}
     asked = chosen(known.keys, records)
     method = known.path / "method.py"
     if not known.yes_execute:
