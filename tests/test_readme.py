@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,22 @@ def test_commands_of_the_readme_exist() -> None:
     known = parser().format_help()
     assert commands
     assert [command for command in commands if not re.search(rf"^\s+{command}\b", known, re.MULTILINE)] == []
+
+
+def test_from_the_template_to_a_row_beside_the_baselines(tmp_path: Path) -> None:
+    """The README's lines to the letter, in an empty folder."""
+    (lines,) = re.findall(r"^```bash method$\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert len(lines.splitlines()) == 4
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    words = ["bash", "-euo", "pipefail", "-c", lines]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MyMethod keeps all" in done.stdout
+    (record,) = Store(tmp_path / ".unmix")
+    board = done.stdout.split("seed 0: .unmix/runs/")[1]
+    order = [line.split("  ")[0] for line in board.splitlines()]
+    assert order.index("supervised (ceiling)") < order.index("file:MyMethod") < order.index("observations (floor)")
+    assert f"{record.scores['r2(in_sample)']['value']:.3f}" in board
 
 
 def test_pictures_are_there() -> None:
