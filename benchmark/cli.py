@@ -28,6 +28,7 @@ from unmix.commands import (
     store,
     submission,
     submit,
+    sweep,
     table,
 )
 from unmix.stopping import STATUS, Stopped, heed
@@ -57,6 +58,7 @@ def parser() -> Parser:
         list_,
         run,
         reproduce,
+        sweep,
         table,
         plot,
         compare,

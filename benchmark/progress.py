@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unmix.attempt import Outcome
 from unmix.record import Specification
-from unmix.sweep import Outcome
 
 if TYPE_CHECKING:
     from unmix.training import Progress as Point
@@ -58,14 +58,18 @@ class Bars:
         scores = "  ".join(f"{name} {value:.4f}" for name, value in point.scores.items())
         self.bars.update(self.tasks[key], completed=point.step, score=f"loss {point.loss:.3f}  {scores}")
 
+    def again(self, outcome: Outcome) -> None:
+        self._print(outcome, f"{outcome.message}; another attempt goes on from its checkpoint")
+
     def ended(self, outcome: Outcome) -> None:
+        self.bars.advance(self.overall)
+        self._print(outcome, outcome.message)
+
+    def _print(self, outcome: Outcome, message: str) -> None:
         key = outcome.specification.key
         if key in self.tasks:
             self.bars.remove_task(self.tasks.pop(key))
-        self.bars.advance(self.overall)
-        label = self.labels.get(key, key)
-        if outcome.status == "ok":
-            self.console.print(f"[green]done[/]      {label}")
-        else:
-            # A message is text from elsewhere: brackets in it are no markup.
-            self.console.print(Text.assemble((outcome.status, "yellow"), f"  {label}: {outcome.message}"))
+        done, label = outcome.status == "ok", self.labels.get(key, key)
+        # Labels and messages are text from elsewhere: brackets in them are no markup.
+        word = ("done", "green") if done else (outcome.status, "yellow")
+        self.console.print(Text.assemble(word, f"{'':{10 - len(word[0])}}{label}{f': {message}' if message else ''}"))

@@ -17,11 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from unmix.attempt import Outcome
 from unmix.evaluation import EncoderError, Evaluation, encode
 from unmix.record import Record, Specification, Store
 from unmix.registry import METHODS
 from unmix.run import dead_codes, make_method, run, specify
-from unmix.sweep import Outcome, execute, missing
+from unmix.sweep import execute, missing
 from unmix.training import Progress, Trainer
 from unmix.types import Dataset, Encoder
 
@@ -39,6 +40,9 @@ class Quiet:
 
     def progressed(self, specification: Specification, point: Progress, steps: int) -> None:
         self.points.append(point)
+
+    def again(self, outcome: Outcome) -> None:
+        raise AssertionError("nothing dies here")
 
     def ended(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -106,17 +110,6 @@ def test_one_failure_or_refusal_does_not_stop_the_others(tmp_path: Path) -> None
     assert (store.run_folder(diverging) / "traceback.txt").exists()
     assert listener.outcomes == outcomes
     assert [record.key for record in store] == [supervised().key]  # what failed is never cached
-
-
-def test_workers_give_the_records_of_one_process(tmp_path: Path) -> None:
-    specifications = [supervised(seed) for seed in range(3)]
-    alone, together = Store(tmp_path / "a"), Store(tmp_path / "b")
-    execute(specifications, alone, Quiet())
-    listener = Quiet()
-    execute(specifications, together, listener, workers=2)
-    assert len(listener.points) == 3 * 6
-    found = {key: timeless(record) for key, record in together.by_key().items()}
-    assert found == {key: timeless(record) for key, record in alone.by_key().items()}
 
 
 def test_missing_names_each_run_once(tmp_path: Path) -> None:

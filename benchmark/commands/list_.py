@@ -17,11 +17,11 @@ REGISTRIES: dict[str, Registry[Any]] = {"datasets": DATASETS, "methods": METHODS
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "list",
-        help="datasets, methods, metrics or tables that are there",
+        help="datasets, methods, metrics, tables or sweeps that are there",
         description="Show what is registered, ours and what installed packages add.",
         epilog="examples:\n  unmix list methods\n  unmix list metrics -v",
     )
-    parser.add_argument("kind", choices=[*REGISTRIES, "tables"])
+    parser.add_argument("kind", choices=[*REGISTRIES, "tables", "sweeps"])
     parser.add_argument("-v", "--verbose", action="store_true", help="with fields or declarations")
     parser.set_defaults(handler=handle)
 
@@ -34,6 +34,13 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
 
         for name in presets():
             table.add_row(name, f"{preset(name).published['title']} (profiles: {', '.join(preset(name).profiles)})")
+    elif known.kind == "sweeps":
+        import yaml
+
+        from unmix import plan
+
+        for name, path in plan.presets().items():
+            table.add_row(name, yaml.safe_load(path.read_text(encoding="utf-8"))["about"])
     else:
         for name, item in REGISTRIES[known.kind].items():
             table.add_row(name, _described(item, known.verbose))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from unmix.commands import Commands, add_execution, add_store, no_more
+from unmix.commands import Commands, add_execution, add_store, carry_out, no_more, places
 from unmix.commands.table import add_table, show
 
 if TYPE_CHECKING:
@@ -37,37 +36,28 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from unmix.progress import Bars
     from unmix.record import Store
     from unmix.reproduce import preset
-    from unmix.sweep import execute, missing
+    from unmix.sweep import missing
 
     table, store = preset(known.table), Store(known.store)
     cells = table.specifications(known.profile, known.seeds)
     wanted = {cell: runs for cell, runs in cells.items() if known.rows is None or cell[0] + 1 in known.rows}
     labels = {s.key: f"row {row + 1} {column} seed {s.seed}" for (row, column), runs in wanted.items() for s in runs}
     # Long runs first: the last one to start must not be the longest.
-    todo = sorted(missing((s for runs in wanted.values() for s in runs), store), key=_cost, reverse=True)
+    todo = sorted(missing((s for runs in wanted.values() for s in runs), store), key=samples, reverse=True)
     console.print(f"{table.name} {known.profile}: {len(labels) - len(todo)} runs recorded, {len(todo)} to do")
     outcomes = []
     if todo:
-        _prepare(todo, console, known.workers or os.cpu_count() or 1, known.device)
-        with Bars(len(todo), labels, console) as bars:
-            outcomes = execute(
-                todo,
-                store,
-                bars,
-                workers=known.workers or os.cpu_count() or 1,
-                threads=known.threads,
-                device=known.device,
-            )
+        prepare(todo, console, places(known), known.device)
+        outcomes = carry_out(known, todo, labels, store, console)
     output = Path(known.output or store.folder / "tables")
     declined = {outcome.specification.key: outcome.message for outcome in outcomes if outcome.status == "declined"}
     show(table, known.profile, cells, [store], output, console, known.format, declined)
-    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+    return 1 if any(outcome.status in ("failed", "died") for outcome in outcomes) else 0
 
 
-def _prepare(todo: Sequence[Specification], console: Console, workers: int, device: str) -> None:
+def prepare(todo: Sequence[Specification], console: Console, workers: int, device: str) -> None:
     """Draw what can be drawn beforehand; what has to be downloaded ends the command before anything runs.
 
     Raises:
@@ -87,6 +77,7 @@ def _prepare(todo: Sequence[Specification], console: Console, workers: int, devi
             raise MissingFileError(sentence)
 
 
-def _cost(specification: Specification) -> int:
+def samples(specification: Specification) -> int:
+    """That a run trains on, which is about what it costs beside others."""
     recipe = specification.method.get("recipe", {})
     return int(recipe.get("steps", 0)) * int(recipe.get("batch", 0))

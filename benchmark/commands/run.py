@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from unmix.commands import Commands, add_execution, add_store, no_more
+from unmix.commands import Commands, add_execution, add_store, carry_out, no_more
 
 if TYPE_CHECKING:
     from unmix.record import Specification, Store
@@ -56,9 +55,8 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     if len(words) > 2:
         raise ValueError(f"one dataset and one method, not {len(words)} names: {' '.join(words)} (flags come last)")
     from unmix.method_file import is_file, keep
-    from unmix.progress import Bars
     from unmix.record import Store
-    from unmix.sweep import execute, missing
+    from unmix.sweep import missing
 
     dataset, method = words
     store = Store(known.store)
@@ -72,15 +70,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     specifications = [_specified(flags, dataset, named, kinds, seed, store) for seed in known.seeds]
     todo = missing(specifications, store)
     labels = {s.key: f"{dataset} {method} seed {s.seed}" for s in specifications}
-    with Bars(len(todo), labels, console) as bars:
-        outcomes = execute(
-            todo,
-            store,
-            bars,
-            workers=known.workers or os.cpu_count() or 1,
-            threads=known.threads,
-            device=known.device,
-        )
+    outcomes = carry_out(known, todo, labels, store, console)
     _show(specifications, store)
     return 1 if any(outcome.status != "ok" for outcome in outcomes) else 0
 
