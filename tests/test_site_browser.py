@@ -49,7 +49,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def benchmark(site: Path) -> str:
+def address(site: Path) -> str:
     """The address of the page of our own runs."""
     (path,) = [p for p in (site / "benchmarks").glob("*.html") if "ivae" in p.read_text(encoding="utf-8")]
     return path.as_uri()
@@ -61,8 +61,8 @@ def names(page: Any, group: str = "method") -> list[str]:
     return [str(text) for text in rows.all_text_contents()]
 
 
-def test_sorting_by_click_and_by_keyboard_keeps_floors_apart(page: Any, benchmark: str) -> None:
-    page.goto(benchmark)
+def test_sorting_by_click_and_by_keyboard_keeps_floors_apart(page: Any, address: str) -> None:
+    page.goto(address)
     head = page.locator("th:has(button)", has_text="mcc")
     assert names(page) == ["tcl", "ivae"]  # by r2
     head.get_by_role("button").click()
@@ -77,8 +77,8 @@ def test_sorting_by_click_and_by_keyboard_keeps_floors_apart(page: Any, benchmar
     assert page.locator("th[aria-sort]").count() == 1
 
 
-def test_filtering_by_text_and_by_mark(page: Any, benchmark: str) -> None:
-    page.goto(benchmark)
+def test_filtering_by_text_and_by_mark(page: Any, address: str) -> None:
+    page.goto(address)
     page.get_by_label("Filter").fill("TCL")
     assert names(page) == ["tcl"]
     assert not page.locator("tbody.floor").is_visible()
@@ -88,8 +88,8 @@ def test_filtering_by_text_and_by_mark(page: Any, benchmark: str) -> None:
     assert names(page) == ["ivae"]
 
 
-def test_a_number_leads_to_its_runs_and_a_run_to_its_command(page: Any, benchmark: str) -> None:
-    page.goto(benchmark)
+def test_a_number_leads_to_its_runs_and_a_run_to_its_command(page: Any, address: str) -> None:
+    page.goto(address)
     page.locator("tbody.method tr", has_text="tcl").get_by_role("link", name="0.750").click()
     assert "2 runs that differ in their seed alone" in page.text_content("main")
     page.get_by_role("link", name="0.800").click()
@@ -120,11 +120,11 @@ def test_script_in_a_submission_stays_text(page: Any, site: Path) -> None:
     assert page.locator("a[href^='javascript']").count() == 0
 
 
-def test_dark_mode_follows_the_system_and_the_button_and_is_kept(page: Any, benchmark: str, site: Path) -> None:
+def test_dark_mode_follows_the_system_and_the_button_and_is_kept(page: Any, address: str, site: Path) -> None:
     def background() -> str:
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
-    page.goto(benchmark)
+    page.goto(address)
     light, button = background(), page.get_by_role("button", name="Dark")
     page.emulate_media(color_scheme="dark")
     dark = background()
@@ -136,9 +136,9 @@ def test_dark_mode_follows_the_system_and_the_button_and_is_kept(page: Any, benc
     assert background() == light
 
 
-def test_text_is_readable_in_both_modes(page: Any, benchmark: str) -> None:
+def test_text_is_readable_in_both_modes(page: Any, address: str) -> None:
     """WCAG's AA: a contrast of 4.5 of every text colour on every ground that it stands on."""
-    page.goto(benchmark)
+    page.goto(address)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         worst = page.evaluate(CONTRAST)
@@ -184,8 +184,8 @@ def test_no_page_is_wider_than_a_phone(page: Any, site: Path) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
-def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Any, benchmark: str) -> None:
-    page.goto(benchmark)
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Any, address: str) -> None:
+    page.goto(address)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     assert page.evaluate("document.activeElement.getBoundingClientRect().top") >= 0
@@ -199,10 +199,10 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Any, benchm
     assert {"A", "INPUT", "SELECT", "BUTTON", "DIV"} <= reached
 
 
-def test_without_scripts_everything_is_there_but_its_controls(browser: Any, benchmark: str) -> None:
+def test_without_scripts_everything_is_there_but_its_controls(browser: Any, address: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(benchmark)
+    page.goto(address)
     assert names(page) == ["tcl", "ivae"]
     assert not page.get_by_label("Filter").is_visible()
     context.close()
