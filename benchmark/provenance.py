@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -16,8 +17,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
+@functools.cache
 def commit() -> str:
-    """The source's commit, with "+dirty" when tracked files differ from it; "" outside a checkout."""
+    """The source's commit, with "+dirty" when tracked files differ from it; "" outside a checkout.
+
+    As it was when this process asked first: later commits are not in what it has imported.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""

@@ -168,7 +168,7 @@ def run(
 
 
 def _compute(specification: Specification, store: Store, device: str, report: Report | None) -> Record:
-    seed, folder = specification.seed, store.run_folder(specification)
+    seed, folder, code = specification.seed, store.run_folder(specification), commit()
     dataset = make_dataset(specification.dataset, seed)
     method = make_method(specification.method, store)
     trainer = Trainer(
@@ -189,7 +189,7 @@ def _compute(specification: Specification, store: Store, device: str, report: Re
         curve=[asdict(point) for point in trainer.curve],
         parameters=_save_weights(encoder, folder / "encoder.safetensors"),
         versions=versions(),
-        commit=commit(),
+        commit=code,
         hardware=hardware(device),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
