@@ -131,7 +131,7 @@ def scatter(benchmark: Benchmark, metric: str) -> Scatter | None:
         mean = sum(own) / len(own)
         words = ", ".join(part for part in (c.method["name"], benchmark.labels[c.key]) if part)
         facts = f"{duration(c.seconds)}, {record.parameters:,} parameters, {machine(record.hardware)}"
-        radius = 3 + 6 * math.sqrt(record.parameters / most)
+        radius = 2.5 + 4.5 * math.sqrt(record.parameters / most)
         title = f"{words}: {metric} {mean:.3f}; {facts}"
         ends, gpu = (y(min(own)), y(max(own))), "accelerator" in record.hardware
         points.append(Point(x(c.seconds), y(mean), *ends, radius, c.method["name"], c.href, title, gpu))

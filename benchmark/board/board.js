@@ -69,7 +69,7 @@
         }
         body.hidden = rows.every((row) => row.hidden);
       }
-      output.textContent = shown === all ? `${all} rows` : `${shown} of ${all} rows`;
+      output.textContent = shown === all ? `${all} row${all === 1 ? "" : "s"}` : `${shown} of ${all} rows`;
     };
     input.addEventListener("input", filter);
     select?.addEventListener("change", filter);
