@@ -41,7 +41,7 @@ def writer(process: int) -> str:
 
 def stamp() -> str:
     """A name that nothing else has: by time, for people and for the order of files, and by chance."""
-    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     return f"{started}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 

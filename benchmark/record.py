@@ -9,7 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,7 @@ class Specification:
     @functools.cached_property
     def key(self) -> str:
         """The identity: 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
-        identity = {f.name: getattr(self, f.name) for f in fields(self)}
-        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_content(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -80,7 +79,8 @@ class Record:
 
     def to_json(self) -> str:
         """One line, without the newline; NaN is refused."""
-        return json.dumps({"key": self.key, **asdict(self)}, allow_nan=False)
+        content = {"key": self.key, **_content(self), "specification": _content(self.specification)}
+        return json.dumps(content, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Record:
@@ -101,7 +101,7 @@ class Record:
             found = content.get("schema") if isinstance(content, dict) else None
             raise RecordError(f"schema {found!r}, this version reads {SCHEMA}")
         key = content.pop("key", None)
-        missing = {f.name for f in fields(cls)} ^ set(content)
+        missing = _names(cls) ^ set(content)
         if missing:
             raise RecordError(f"missing or unknown fields: {', '.join(sorted(missing))}")
         if wrong := _wrong(content):
@@ -112,6 +112,16 @@ class Record:
         return record
 
 
+@functools.cache
+def _names(kind: Any) -> frozenset[str]:
+    return frozenset(f.name for f in fields(kind))
+
+
+def _content(made: Specification | Record) -> dict[str, Any]:
+    """Its fields in their order; what they hold is plain already."""
+    return {f: getattr(made, f) for f in made.__dataclass_fields__}
+
+
 def _refuse(constant: str) -> Any:
     raise RecordError(f"not JSON ({constant})")
 
@@ -119,7 +129,7 @@ def _refuse(constant: str) -> Any:
 def _wrong(content: Mapping[str, Any]) -> str:
     """The first field that is of another kind than its readers expect; "" where none is."""
     specification = content["specification"]
-    if not isinstance(specification, dict) or set(specification) != {f.name for f in fields(Specification)}:
+    if not isinstance(specification, dict) or set(specification) != _names(Specification):
         return "specification"
     for name in ("dataset", "method"):
         if not isinstance(specification[name], dict) or not _is_text(specification[name].get("name")):
@@ -145,7 +155,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))
 
 
 @dataclass
