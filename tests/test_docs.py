@@ -40,7 +40,6 @@ def test_builds_in_strict_mode_and_knows_all_that_is_registered(tmp_path: Path) 
     build = [sys.executable, "-m", "mkdocs", "build", "-f", ".mkdocs.yml", "--strict", "-d", str(tmp_path)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
     shown = {path.parent.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*/index.html")}
     assert {path.stem for path in DOCS.glob("*.md")} - {"index"} == set(shown)
     for page, names in (("metrics", METRICS), ("methods", METHODS), ("datasets", DATASETS), ("tables", presets())):
@@ -50,7 +49,7 @@ def test_builds_in_strict_mode_and_knows_all_that_is_registered(tmp_path: Path) 
     assert [page for page, text in shown.items() if re.search(r"&lt;!-- \w|<!-- \w+: ", text)] == []
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in DOCS.glob("tutorial_*.md")) + ["api"])
+@pytest.mark.parametrize("name", [*sorted(path.stem for path in DOCS.glob("tutorial_*.md")), "api"])
 def test_blocks_do_what_the_page_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
