@@ -44,7 +44,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     r"""RFC 4180 with a header. Text that a spreadsheet would take for a formula gets an apostrophe.
 
     >>> as_csv([{"method": "=1+1", "mcc": -0.5}])
-    "method,mcc\\n'=1+1,-0.5\\n"
+    "method,mcc\r\n'=1+1,-0.5\r\n"
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
