@@ -77,7 +77,10 @@ def _section(function: Callable[..., Any], variants: Sequence[Metric], misled: M
     rows = ((code(m.name) + " \\*" * m.default, *_declared(m), ", ".join(m.invariances) or "–") for m in variants)
     first = variants[0]
     parts = [f"### {function.__name__}", described(function), table(header, rows)]
-    parts += [f"**Cannot see.** {text}" for text in dict.fromkeys(escaped(m.blind) for m in variants)]
+    blind: dict[str, list[str]] = {}
+    for m in variants:
+        blind.setdefault(escaped(m.blind), []).append(code(m.name))
+    parts += [f"**Cannot see**, {', '.join(names)}: {text}" for text, names in blind.items()]
     if any(m.fooled_by_noise for m in variants):
         named = ", ".join(code(m.name) for m in variants if m.fooled_by_noise)
         parts.append(f"**Beware.** {named}: {next(m.caveat for m in variants if m.fooled_by_noise)}.")
