@@ -80,7 +80,9 @@ def _section(function: Callable[..., Any], variants: Sequence[Metric], misled: M
     blind: dict[str, list[str]] = {}
     for m in variants:
         blind.setdefault(escaped(m.blind), []).append(code(m.name))
-    parts += [f"**Cannot see**, {', '.join(names)}: {text}" for text, names in blind.items()]
+    for text, names in blind.items():
+        of = f", {', '.join(names)}" if len(blind) > 1 else ""
+        parts.append(f"**Cannot see**{of}: {text}")
     if any(m.fooled_by_noise for m in variants):
         named = ", ".join(code(m.name) for m in variants if m.fooled_by_noise)
         parts.append(f"**Beware.** {named}: {next(m.caveat for m in variants if m.fooled_by_noise)}.")
