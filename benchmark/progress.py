@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Bars:
     """A bar for the whole sweep and one for each run under way, with its current score; plain lines in a log."""
 
-    def __init__(self, total: int, labels: dict[str, str], console: Console) -> None:
+    def __init__(self, total: int, labels: Mapping[str, str], console: Console) -> None:
         self.labels = labels
         self.console = console
         self.bars = Progress(

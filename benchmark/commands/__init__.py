@@ -39,6 +39,10 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--threads", type=positive, default=1, help="of torch in each run (default: 1)")
     group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1; workers share cuda's GPUs (default: cpu)")
+    group.add_argument("--chunk", type=natural, default=0, help="observations encoded at a time (default: the batch)")
+    group.add_argument("--compile", nargs="?", const="inductor", default="", help="torch.compile, and its backend")
+    group.add_argument("--ranks", type=positive, default=1, help="processes that share each batch (default: 1)")
+    group.add_argument("--tensorboard", action="store_true", help="learning curves in STORE/runs/KEY/tensorboard")
     group.add_argument("--retries", type=natural, default=2, help="further attempts at a run that died (default: 2)")
     group.add_argument("--gpus", type=float, default=None, help="ray, slurm: of a run (default: 1 with cuda, else 0)")
     group.add_argument("--address", default="local", help="ray: auto or host:port of a cluster (default: a local one)")
@@ -55,7 +59,9 @@ def executor(known: argparse.Namespace, runs: int) -> Executor:
     Raises:
         ValueError: A flag has no meaning on it.
     """
-    threads, device = known.threads, known.device
+    from unmix.attempt import Place
+
+    place = Place(known.threads, known.device, known.chunk, known.compile, known.ranks, known.tensorboard)
     if known.executor == "slurm":
         from unmix.executors.slurm import OnSlurm
 
@@ -64,25 +70,27 @@ def executor(known: argparse.Namespace, runs: int) -> Executor:
         if known.gpus is not None and not known.gpus.is_integer():
             raise ValueError(f"--gpus {known.gpus:g}: Slurm gives whole GPUs")
         gpus = None if known.gpus is None else int(known.gpus)
-        return OnSlurm(known.workers or 256, known.time, threads, device, gpus, parameters)
+        return OnSlurm(known.workers or 256, known.time, place, gpus, parameters)
     workers = places(known)
     if known.executor == "ray":
         from unmix.executors.ray_ import OnRay
 
-        return OnRay(known.address, workers, threads, device, known.gpus)
+        return OnRay(known.address, workers, place, known.gpus)
     if min(workers, runs) > 1:
         from unmix.executors.processes import Processes
 
-        return Processes(workers, threads, device)
+        return Processes(workers, place)
     from unmix.executors.in_process import InProcess
 
-    return InProcess(threads, device)
+    return InProcess(place)
 
 
 def places(known: argparse.Namespace) -> int:
     """Runs at once on this machine: what was asked for, else one a GPU with cuda, else as many as have cores."""
-    if known.workers is not None or known.device != "cuda":
-        return known.workers or max(1, (os.cpu_count() or 1) // known.threads)
+    if known.workers is not None:
+        return int(known.workers)
+    if known.device != "cuda":
+        return max(1, (os.cpu_count() or 1) // int(known.threads * known.ranks))
     from unmix.executors.processes import visible_gpus
 
     return max(1, len(visible_gpus()))
@@ -91,7 +99,7 @@ def places(known: argparse.Namespace) -> int:
 def carry_out(
     known: argparse.Namespace,
     todo: Sequence[Specification],
-    labels: Mapping[str, str],
+    labels: dict[str, str],
     store: Store,
     console: Console,
 ) -> list[Outcome]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from unmix.attempt import Outcome, Place, attempt
 from unmix.executors import Listener
@@ -16,11 +17,10 @@ class InProcess:
     """The simplest executor: a process that dies takes the sweep along, and the same command goes on.
 
     Args:
-        threads, device: As in `Place`.
+        place: Where attempts compute.
     """
 
-    threads: int = 1
-    device: str = "cpu"
+    place: Place = field(default_factory=Place)
     waiting: deque[tuple[Specification, Store, Listener]] = field(default_factory=deque, init=False, repr=False)
 
     def __enter__(self) -> InProcess:
@@ -36,5 +36,5 @@ class InProcess:
         if not self.waiting:
             return []
         specification, store, listener = self.waiting.popleft()
-        place = Place(store.folder, self.threads, self.device)
-        return [attempt(specification, place, lambda point, steps: listener.progressed(specification, point, steps))]
+        heard = partial(listener.progressed, specification)
+        return [attempt(specification, store.folder, self.place, heard)]

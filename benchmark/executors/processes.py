@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from unmix.attempt import Outcome, Place, attempt
@@ -31,13 +32,12 @@ class Processes:
 
     Args:
         workers: Processes.
-        threads, device: Of each, as in `Place`. With "cuda" each worker sees one GPU: they take turns at those of
+        place: Where each computes. With "cuda" each worker sees one GPU: they take turns at those of
             CUDA_VISIBLE_DEVICES, or at all.
     """
 
     workers: int
-    threads: int = 1
-    device: str = "cpu"
+    place: Place = field(default_factory=Place)
     slots: list[_Worker] = field(default_factory=list, init=False, repr=False)
     waiting: deque[tuple[Specification, Store]] = field(default_factory=deque, init=False, repr=False)
     curves: Curves | None = field(default=None, init=False, repr=False)
@@ -58,7 +58,7 @@ class Processes:
         for specification in specifications:
             self.curves.follow(specification)
             self.waiting.append((specification, store))
-        gpus = visible_gpus() if self.device == "cuda" else []
+        gpus = visible_gpus() if self.place.device == "cuda" else []
         busy = sum(worker.running is not None for worker in self.slots)
         for number in range(len(self.slots), min(self.workers, busy + len(self.waiting))):
             self.slots.append(_Worker(gpus[number % len(gpus)] if gpus else None))
@@ -67,7 +67,7 @@ class Processes:
         for worker in self.slots:
             if worker.running is None and self.waiting:
                 specification, store = self.waiting.popleft()
-                worker.start(specification, Place(store.folder, self.threads, self.device))
+                worker.start(specification, store.folder, self.place)
         busy = {worker.pipe: worker for worker in self.slots if worker.running is not None}
         outcomes = [busy[pipe].outcome() for pipe in wait(busy, timeout=0.5) if isinstance(pipe, Connection)]
         if self.curves is not None:
@@ -90,7 +90,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unmix.run"])
+    context.set_forkserver_preload(["unmix.run", "unmix.datasets", "unmix.metrics"])
     return context
 
 
@@ -110,14 +110,14 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def start(self, specification: Specification, place: Place) -> None:
+    def start(self, specification: Specification, folder: Path, place: Place) -> None:
         self.running = specification
         try:
-            self.pipe.send((specification, place))
+            self.pipe.send((specification, folder, place))
         except OSError:  # it died while it was idle
             self.end()
             self._begin()
-            self.pipe.send((specification, place))
+            self.pipe.send((specification, folder, place))
 
     def outcome(self) -> Outcome:
         specification, self.running = self.running, None
@@ -152,8 +152,8 @@ def _serve(pipe: Connection, environment: dict[str, str]) -> None:
     try:
         with contextlib.suppress(EOFError):
             while True:
-                specification, place = pipe.recv()
-                pipe.send(attempt(specification, place, reporter(specification, place.folder)))
+                specification, folder, place = pipe.recv()
+                pipe.send(attempt(specification, folder, place, reporter(specification, folder)))
     except Stopped:
         sys.exit(STATUS)
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from unmix.attempt import Outcome, Place, attempt
@@ -26,9 +27,9 @@ class OnRay:
     attempt, which Ray places on another node and which goes on from the checkpoint. So retries count alike everywhere.
 
     Args:
-        address: "auto" or host:port of a cluster; "local" starts one here, of `workers` times `threads` cores.
+        address: "auto" or host:port of a cluster; "local" starts one here, of cores for `workers` runs.
         workers: Runs at once on a local cluster; on another its free cores and GPUs decide.
-        threads, device: As in `Place`; a run takes `threads` cores.
+        place: Where attempts compute; a run takes its cores.
         gpus: That a run takes; a share of one is possible. None: one with "cuda", else none.
 
     Raises:
@@ -37,8 +38,7 @@ class OnRay:
 
     address: str = "local"
     workers: int = 1
-    threads: int = 1
-    device: str = "cpu"
+    place: Place = field(default_factory=Place)
     gpus: float | None = None
     running: dict[Any, Specification] = field(default_factory=dict, init=False, repr=False)
     curves: Curves | None = field(default=None, init=False, repr=False)
@@ -47,15 +47,16 @@ class OnRay:
         # Ray is about to leave CUDA_VISIBLE_DEVICES alone where a task takes no GPU, and warns until one chooses.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self.ray = extra("ray", "ray")
-        here = {"num_cpus": self.workers * self.threads, "include_dashboard": False} if self.address == "local" else {}
+        cores = self.workers * self.place.cores
+        here = {"num_cpus": cores, "include_dashboard": False} if self.address == "local" else {}
         self.ours = not self.ray.is_initialized()
         if self.ours:
             try:
                 self.ray.init(self.address, log_to_driver=False, logging_level="ERROR", **here)
             except (ConnectionError, RuntimeError) as error:
                 raise ValueError(f"no Ray cluster at {self.address!r}: {error}") from None
-        gpus = self.gpus if self.gpus is not None else float(self.device.startswith("cuda"))
-        self.task = self.ray.remote(_serve).options(num_cpus=self.threads, num_gpus=gpus, max_retries=0)
+        gpus = self.gpus if self.gpus is not None else float(self.place.device.startswith("cuda"))
+        self.task = self.ray.remote(_serve).options(num_cpus=self.place.cores, num_gpus=gpus, max_retries=0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,11 +70,10 @@ class OnRay:
 
     def start(self, specifications: Sequence[Specification], store: Store, listener: Listener) -> None:
         self.curves = self.curves or Curves(store, listener)
-        place = Place(store.folder.resolve(), self.threads, self.device)
         for specification in specifications:
             self.curves.follow(specification)
             expect(specification, store)
-            self.running[self.task.remote(specification, place)] = specification
+            self.running[self.task.remote(specification, store.folder.resolve(), self.place)] = specification
 
     def ended(self) -> list[Outcome]:
         if not self.running or self.curves is None:
@@ -96,11 +96,11 @@ class OnRay:
         return outcome
 
 
-def _serve(specification: Specification, place: Place) -> Outcome:
+def _serve(specification: Specification, folder: Path, place: Place) -> Outcome:
     heed()
-    if absent := present(specification, place.folder):
+    if absent := present(specification, folder):
         return Outcome(specification, "failed", absent)
     try:
-        return attempt(specification, place, reporter(specification, place.folder))
+        return attempt(specification, folder, place, reporter(specification, folder))
     except Stopped:
         sys.exit(STATUS)  # the worker process ends, as it was told to

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from unmix.attempt import Outcome, Place, attempt
@@ -31,7 +32,7 @@ class OnSlurm:
     Args:
         workers: Jobs at once.
         minutes: Time limit of a job.
-        threads, device: As in `Place`; a job takes `threads` cores.
+        place: Where attempts compute; a job takes its cores.
         gpus: Of a job. None: one with "cuda", else none.
         parameters: Further options of sbatch: {"partition": ..., "account": ..., "mem": "16G"}.
         cluster: Of submitit; "local" runs jobs here, to try it.
@@ -42,8 +43,7 @@ class OnSlurm:
 
     workers: int = 256
     minutes: int = 240
-    threads: int = 1
-    device: str = "cpu"
+    place: Place = field(default_factory=Place)
     gpus: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     cluster: Literal["slurm", "local"] = "slurm"
@@ -73,7 +73,7 @@ class OnSlurm:
     def ended(self) -> list[Outcome]:
         if not self.jobs and self.waiting:
             array = [self.waiting.popleft() for _ in range(min(ARRAY, len(self.waiting)))]
-            job = _Job(Place(self.store.folder.resolve(), self.threads, self.device))
+            job = _Job(self.store.folder.resolve(), self.place)
             started = zip(array, self.submitter.map_array(job, array), strict=True)
             self.jobs = {specification.key: (specification, each) for specification, each in started}
         done = [key for key, (_, job) in self.jobs.items() if job.done()]
@@ -96,8 +96,8 @@ class OnSlurm:
         submitter.update_parameters(
             name="unmix",
             timeout_min=self.minutes,
-            cpus_per_task=self.threads,
-            gpus_per_node=self.gpus if self.gpus is not None else int(self.device.startswith("cuda")),
+            cpus_per_task=self.place.cores,
+            gpus_per_node=self.gpus if self.gpus is not None else int(self.place.device.startswith("cuda")),
             slurm_array_parallelism=self.workers,
             slurm_signal_delay_s=NOTICE,
             slurm_additional_parameters=dict(self.parameters),
@@ -117,14 +117,15 @@ class OnSlurm:
 class _Job:
     """What submitit pickles and a job calls; at a time limit `checkpoint` says what the next job calls."""
 
+    folder: Path
     place: Place
 
     def __call__(self, specification: Specification) -> Outcome:
         heed()
-        if absent := present(specification, self.place.folder):
+        if absent := present(specification, self.folder):
             return Outcome(specification, "failed", absent)
         try:
-            return attempt(specification, self.place, reporter(specification, self.place.folder))
+            return attempt(specification, self.folder, self.place, reporter(specification, self.folder))
         except Stopped:
             sys.exit(STATUS)
 
