@@ -36,21 +36,35 @@ class Place:
     """Where an attempt computes; nothing here is part of a run's identity.
 
     Args:
-        folder: Of the store.
-        threads: Of torch. Another number may move the last digits of a float.
+        threads: Of torch. Another number may move the last digits of a float, as may chunk, compile and ranks.
         device: Of the training.
+        chunk: Observations that a method on pairs encodes at a time; 0: the whole batch.
+        compile: Backend of torch.compile, such as "inductor"; "": none.
+        ranks: Processes that share out the encoding of each batch, see `unmix.distributed`.
+        tensorboard: Whether learning curves are written as TensorBoard files into the run's folder.
     """
 
-    folder: Path
     threads: int = 1
     device: str = "cpu"
+    chunk: int = 0
+    compile: str = ""
+    ranks: int = 1
+    tensorboard: bool = False
+
+    @property
+    def cores(self) -> int:
+        """That an attempt uses."""
+        return self.threads * self.ranks
 
 
-def attempt(specification: Specification, place: Place, report: Callable[[Progress, int], None]) -> Outcome:
+def attempt(
+    specification: Specification, folder: Path, place: Place, report: Callable[[Progress, int], None]
+) -> Outcome:
     """Run it, from its last checkpoint where there is one. What an error was is kept in runs/KEY/traceback.txt.
 
     Args:
         specification: The run.
+        folder: Of the store.
         place: Where it computes.
         report: Hears of each point of the learning curve, with the number of steps.
     """
@@ -58,10 +72,10 @@ def attempt(specification: Specification, place: Place, report: Callable[[Progre
 
     from unmix.run import run
 
-    store = Store(place.folder)
+    store = Store(folder)
     torch.set_num_threads(place.threads)
     try:
-        run(specification, store, device=place.device, report=report)
+        run(specification, store, place, report=report)
     except DeclinedError as reason:
         return Outcome(specification, "declined", str(reason))
     except (OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError) as error:

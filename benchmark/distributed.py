@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
 from torch.utils.checkpoint import checkpoint
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -58,11 +59,12 @@ def encode_batch(encoder: nn.Module, observations: Tensor, chunk: int = 0) -> Te
     size = len(observations) // parts
     own = observations[rank() * size : (rank() + 1) * size]
     if chunk and chunk < size:
-        pieces = [checkpoint(encoder, piece, use_reentrant=False) for piece in own.split(chunk)]
+        pieces = [checkpoint(encoder, piece, use_reentrant=False) for piece in torch.split(own, chunk)]
         codes = torch.cat(pieces)
     else:
         codes = encoder(own)
-    return codes if parts == 1 else Gathered.apply(codes)  # type: ignore[no-any-return,no-untyped-call]
+    gathered: Tensor = codes if parts == 1 else Gathered.apply(codes)
+    return gathered
 
 
 class Gathered(torch.autograd.Function):
@@ -93,7 +95,7 @@ def mean_gradients(module: nn.Module) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= ranks()
-    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+    for gradient, mean in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
 
@@ -114,7 +116,7 @@ def together(count: int, device: str, follow: Callable[..., None], *arguments: A
         return
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
-        others = torch.multiprocessing.start_processes(
+        others = start_processes(  # type: ignore[no-untyped-call]
             _join,
             (count, meeting, device, os.getpid(), torch.get_num_threads(), follow, arguments),
             count - 1,

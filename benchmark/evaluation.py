@@ -37,15 +37,19 @@ class Evaluation:
         return {**asdict(self), "metrics": list(self.metrics)}
 
 
-def encode(encoder: Encoder, observations: torch.Tensor, batch: int | None = None) -> np.ndarray:
+def encode(
+    encoder: Encoder, observations: torch.Tensor, batch: int | None = None, device: str | None = None
+) -> np.ndarray:
     """Codes (n, d) float32 of observations (n, *shape), without gradients, in batches: of 8192, images of 256.
+
+    Batches are moved to the device of the encoder, where it is given.
 
     Raises:
         EncoderError: When the codes are not a finite matrix with one row an observation.
     """
     batch = batch or (8192 if observations.ndim == 2 else 256)
     with torch.no_grad():
-        codes = torch.cat([encoder(part) for part in torch.split(observations, batch)])
+        codes = torch.cat([encoder(part.to(device)) for part in torch.split(observations, batch)])
     if codes.ndim != 2 or len(codes) != len(observations):
         raise EncoderError(
             f"the encoder returned shape {tuple(codes.shape)} for {len(observations)} observations: "
@@ -59,11 +63,11 @@ def encode(encoder: Encoder, observations: torch.Tensor, batch: int | None = Non
 
 
 def codes_and_factors(
-    encoder: Encoder, dataset: Dataset, samples: int, generator: torch.Generator
+    encoder: Encoder, dataset: Dataset, samples: int, generator: torch.Generator, device: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw fresh observations and encode them: codes (n, d) and factors (n, k), float32."""
     observations, factors = dataset.sample(samples, generator)
-    return encode(encoder, observations), factors.float().cpu().numpy()
+    return encode(encoder, observations, device=device), factors.float().cpu().numpy()
 
 
 def score(

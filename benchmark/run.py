@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from unmix.attempt import Place
 from unmix.baselines.reference import PlusIca
 from unmix.baselines.vae import Vae
 from unmix.disk import kept_apart, whole
+from unmix.distributed import together
 from unmix.evaluation import EncoderError, Evaluation, codes_and_factors, encode, score, types_for
 from unmix.method_file import PREFIX, kept
 from unmix.metrics.contract import Score
@@ -23,6 +25,7 @@ from unmix.provenance import commit, hardware, versions
 from unmix.record import Record, Specification, Store
 from unmix.registry import DATASETS, METHODS
 from unmix.seeds import derived_generator, derived_seed
+from unmix.tensorboard import written
 from unmix.training import Progress, Trainer
 from unmix.types import Dataset, Encoder, Method
 
@@ -141,14 +144,20 @@ def _named(method: Mapping[str, Any]) -> tuple[str, ...]:
 def run(
     specification: Specification,
     store: Store,
+    place: Place | None = None,
     *,
-    device: str = "cpu",
     report: Report | None = None,
 ) -> Record:
     """Train, score, record. What is recorded is returned, not computed again.
 
     Checkpoint, weights and codes are kept in `store.folder/runs/KEY`. A method in a file is executed from the store's
-    copy of it.
+    copy of it. Evaluation samples are drawn on the CPU whatever the device, so that anyone can draw them again.
+
+    Args:
+        specification: The run.
+        store: Where it is recorded.
+        place: Where it computes; by default one thread of the CPU.
+        report: Called with each point of the learning curve and the number of steps.
 
     Raises:
         DeclinedError: When method and dataset do not fit, with the reason.
@@ -160,24 +169,24 @@ def run(
     with kept_apart(folder / "lock"):  # without locks two processes do the same work; the first record stands
         found = store.find(specification.key)
         if found is None:
-            found = _compute(specification, store, device, report)
+            found = _compute(specification, store, place or Place(), report)
             store.append(found)
         for left in (folder / "checkpoint.pt", *folder.glob("*.partial")):
             left.unlink(missing_ok=True)
     return found
 
 
-def _compute(specification: Specification, store: Store, device: str, report: Report | None) -> Record:
+def _compute(specification: Specification, store: Store, place: Place, report: Report | None) -> Record:
     seed, folder, code = specification.seed, store.run_folder(specification), commit()
     dataset = make_dataset(specification.dataset, seed)
-    method = make_method(specification.method, store)
-    trainer = Trainer(
-        device=device, checkpoint=folder / "checkpoint.pt", probe=_probe(dataset, seed, device), report=report
-    )
-    encoder = method.fit(dataset, derived_generator(seed, "training", device=device), trainer)
+    trainer = _trainer(specification, store, place)
+    trainer.probe = _probe(dataset, seed, place.device)
+    trainer.report = written(folder / "tensorboard", report) if place.tensorboard else report
+    with together(place.ranks, place.device, _follow, specification, store.folder, place):
+        encoder = _fit(specification, store, trainer)
     evaluation: Evaluation = build(Evaluation, specification.evaluation, "evaluation")
-    generator = derived_generator(seed, "evaluation", device=device)
-    codes, factors = codes_and_factors(encoder, dataset, evaluation.samples, generator)
+    generator = derived_generator(seed, "evaluation")
+    codes, factors = codes_and_factors(encoder, dataset, evaluation.samples, generator, place.device)
     scores = score(codes, factors, dataset, evaluation.metrics, derived_seed(seed, "metrics") % 2**32)
     with whole(folder / "codes.npz") as file:
         np.savez_compressed(file, codes=codes, factors=factors)
@@ -190,9 +199,26 @@ def _compute(specification: Specification, store: Store, device: str, report: Re
         parameters=_save_weights(encoder, folder / "encoder.safetensors"),
         versions=versions(),
         commit=code,
-        hardware=hardware(device),
+        hardware=hardware(place.device),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _trainer(specification: Specification, store: Store, place: Place) -> Trainer:
+    path = store.run_folder(specification) / "checkpoint.pt"
+    return Trainer(device=place.device, checkpoint=path, chunk=place.chunk, compile=place.compile)
+
+
+def _fit(specification: Specification, store: Store, trainer: Trainer) -> Encoder:
+    dataset = make_dataset(specification.dataset, specification.seed)
+    generator = derived_generator(specification.seed, "training", device=trainer.device)
+    return make_method(specification.method, store).fit(dataset, generator, trainer)
+
+
+def _follow(specification: Specification, folder: Path, place: Place) -> None:
+    """What other ranks do: the same training, whose end the first one keeps."""
+    store = Store(folder)
+    _fit(specification, store, _trainer(specification, store, place))
 
 
 def _probe(dataset: Dataset, seed: int, device: str) -> Callable[[Encoder], dict[str, float]]:

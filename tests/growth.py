@@ -108,7 +108,7 @@ def measure(panel: str, curve: str, value: int) -> dict[str, float]:
 
     import unmix.baselines
     import unmix.metrics
-    import unmix.run  # noqa: F401: before the memory is read
+    import unmix.run  # noqa: F401 (before the memory is read)
 
     torch.set_num_threads(1)
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

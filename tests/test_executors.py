@@ -192,7 +192,8 @@ def test_workers_take_turns_at_the_gpus(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     started: list[str | None] = []
     monkeypatch.setattr("unmix.executors.processes._Worker", Started.into(started))
-    Processes(workers=3, device="cuda").start([supervised(seed) for seed in range(4)], Store(tmp_path), Quiet())
+    runs = [supervised(seed) for seed in range(4)]
+    Processes(workers=3, place=Place(device="cuda")).start(runs, Store(tmp_path), Quiet())
     assert started == ["3", "5", "3"]
 
 
@@ -216,7 +217,7 @@ def test_a_worker_sees_its_gpu_and_has_its_threads(tmp_path: Path) -> None:
     run = specify(DATASET, {**named, "file": str(tmp_path / "x")}, 0, EVALUATION, store)
     Curves(store, Quiet())
     worker = _Worker("5")
-    worker.start(run, Place(store.folder, threads=2))
+    worker.start(run, store.folder, Place(threads=2))
     assert worker.outcome().status == "ok"
     worker.end()
     assert (tmp_path / "x.steps").read_text(encoding="utf-8").split()[:2] == ["5", "2"]
@@ -256,7 +257,7 @@ def test_without_slurm_the_command_says_where_to_go(tmp_path: Path) -> None:
 
 
 def test_a_timed_out_job_goes_on_as_the_same_job() -> None:
-    job = _Job(Place(Path("store")))
+    job = _Job(Path("store"), Place())
     again = job.checkpoint(supervised(0))
     assert (again.function, again.args) == (job, (supervised(0),))
 

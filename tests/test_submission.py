@@ -157,7 +157,7 @@ def test_grids_are_drawn_without_images_and_give_the_same_factors(monkeypatch: p
     monkeypatch.setattr(type(made), "images", lambda self, levels: torch.zeros(len(levels), 1, 64, 64).byte())
     expected = made.sample(50, derived_generator(0, "evaluation"))[1]
     monkeypatch.delattr(type(made), "images")  # drawn without
-    factors, observations = _drawn('{"name": "dsprites_procedural"}', 0, 50, "cpu")
+    factors, observations = _drawn('{"name": "dsprites_procedural"}', 0, 50)
     assert np.array_equal(factors, expected.numpy())
     assert observations is None
 

@@ -99,7 +99,7 @@ def places(known: argparse.Namespace) -> int:
 def carry_out(
     known: argparse.Namespace,
     todo: Sequence[Specification],
-    labels: dict[str, str],
+    labels: Mapping[str, str],
     store: Store,
     console: Console,
 ) -> list[Outcome]:
