@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import math
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -271,7 +270,9 @@ class _Loop:
             return
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.trainer.device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except (OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # a damaged file fails in many ways
             raise ValueError(f"{path} is damaged: delete it to start over ({error})") from None
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{path} belongs to another recipe: delete it to start over")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trials import TRAIN, Bench, Tally, again, alive, children, finish, fork, running, start, state
+from trials import TRAIN, Bench, Tally, again, alive, finish, fork, running, start, state, workers
 
 from unmix.record import Store
 
@@ -87,9 +87,9 @@ def kill_worker(bench: Bench, trials: int) -> Tally:
             if not running(driver):
                 break
             seen |= set(Store(folder).keys())
-            if workers := children(driver):
+            if there := workers(driver):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(bench.chance.choice(workers), signal.SIGKILL)
+                    os.kill(bench.chance.choice(there), signal.SIGKILL)
                 tally.trials += 1
                 tally.note(f"{len(seen)} of 4 recorded")
         if status := finish(driver):
@@ -106,13 +106,13 @@ def kill_driver(bench: Bench, trials: int) -> Tally:
         for _ in range(min(5, trials - tally.trials)):
             driver = start(folder, range(4), "--workers 2")
             time.sleep(bench.chance.uniform(0, 4 * bench.seconds + 8))
-            workers = children(driver)
+            there = workers(driver)
             os.kill(driver, signal.SIGKILL)
             tally.trials += 1
             if finish(driver) == 0:
                 break
             deadline = time.monotonic() + 20
-            while (left := [n for n in workers if alive(n)]) and time.monotonic() < deadline:
+            while (left := [n for n in there if alive(n)]) and time.monotonic() < deadline:
                 time.sleep(0.05)
             if left:
                 tally.wrong.append("a worker lives on without its driver")

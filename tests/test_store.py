@@ -264,8 +264,8 @@ def test_merge_takes_records_with_their_codes_once(tmp_path: Path, capsys: pytes
 
 
 def test_verify_names_what_is_damaged_missing_or_different(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "run synthetic pca --n 3 --pool 100 --samples 300 --metrics r2 mcc --seeds 0 1 2 3 --workers 1".split()
-    assert main([*words, "--store", str(tmp_path)]) == 0
+    words = "run synthetic pca --n 3 --pool 100 --samples 300 --metrics r2 mcc --seeds 0 1 2 3 --workers 1"
+    assert main([*words.split(), "--store", str(tmp_path)]) == 0
     capsys.readouterr()
     assert store_command("verify", "--store", tmp_path) == 0
     assert "4 records, 0 faults" in capsys.readouterr().out

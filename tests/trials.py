@@ -176,13 +176,21 @@ def small_disk(bench: Bench) -> Iterator[Path | None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def children(process: int) -> list[int]:
-    """Workers of a driver."""
+def workers(driver: int) -> list[int]:
+    """Of a driver: what its fork server has started."""
+    return [worker for server in _children(driver) if b"forkserver" in _words(server) for worker in _children(server)]
+
+
+def _children(process: int) -> list[int]:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        numbers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        lines = {int(number): Path(f"/proc/{number}/cmdline") for number in numbers}
-        return [number for number, line in lines.items() if b"spawn_main" in line.read_bytes()]
+        return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     return []
+
+
+def _words(process: int) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 def running(process: int) -> bool:
