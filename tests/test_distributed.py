@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from followers import gradients
 
+from unmix.attempt import Place
 from unmix.distributed import encode_batch, together
-from unmix.evaluation import encode
-from unmix.run import make_dataset, make_method
+from unmix.evaluation import Evaluation, encode
+from unmix.record import Store
+from unmix.run import make_dataset, make_method, run, specify
 from unmix.seeds import derived_generator
 from unmix.training import Trainer
 from unmix.types import DeclinedError
@@ -46,6 +50,20 @@ def codes(chunk: int, steps: int = 5) -> np.ndarray:
 
 def test_a_training_in_chunks_is_the_training_at_once() -> None:
     np.testing.assert_allclose(codes(chunk=16), codes(chunk=0), rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_on_two_ranks_is_the_run(tmp_path: Path) -> None:
+    """Recorded once, by the first rank, with the losses of one process; steps of Adam are no measure of rounding."""
+    recipe = {"steps": 5, "batch": 32, "warmup": 1, "optimiser": "adam"}
+    dataset, method = {"name": "synthetic", "n": 3, "pool": 100}, {"name": "align_uniform", "recipe": recipe}
+    made = specify(dataset, method, 0, Evaluation(100, ("mcc",)))
+    stores = [Store(tmp_path / "one"), Store(tmp_path / "two")]
+    one, two = (run(made, store, Place(ranks=ranks)) for store, ranks in zip(stores, (1, 2), strict=True))
+    assert [len(store.keys()) for store in stores] == [1, 1]
+    losses = [[point["loss"] for point in record.curve] for record in (one, two)]
+    assert len(losses[0]) == 5
+    assert losses[0][0] != losses[0][-1]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_batch_normalisation_is_refused() -> None:
