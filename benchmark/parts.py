@@ -41,27 +41,30 @@ def table(records: Iterable[tuple[Record, str]]) -> pyarrow.Table:
     arrow = _arrow()
     kinds = {"string": arrow.string(), "int64": arrow.int64(), "float64": arrow.float64()}
     kinds["map"] = arrow.map_(arrow.string(), arrow.float64())
-    schema = arrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
-    return arrow.Table.from_pylist([_row(record, line) for record, line in records], schema=schema)
+    rows = [_row(record, line) for record, line in records]
+    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    named = zip(COLUMNS.items(), columns, strict=True)
+    return arrow.table({name: arrow.array(column, kinds[kind]) for (name, kind), column in named})
 
 
-def _row(record: Record, line: str) -> dict[str, Any]:
+def _row(record: Record, line: str) -> tuple[Any, ...]:
+    """The values of COLUMNS."""
     specification = record.specification
-    return {
-        "key": record.key,
-        "dataset": specification.dataset["name"],
-        "method": specification.method["name"],
-        "seed": specification.seed,
-        "steps": record.steps,
-        "seconds": record.seconds,
-        "parameters": record.parameters,
-        "finished": record.finished,
-        "commit": record.commit,
-        "scores": [(name, float(score["value"])) for name, score in record.scores.items()],
-        "dataset_fields": json.dumps(specification.dataset),
-        "method_fields": json.dumps(specification.method),
-        "json": line,
-    }
+    return (
+        record.key,
+        specification.dataset["name"],
+        specification.method["name"],
+        specification.seed,
+        record.steps,
+        record.seconds,
+        record.parameters,
+        record.finished,
+        record.commit,
+        [(name, float(score["value"])) for name, score in record.scores.items()],
+        json.dumps(specification.dataset),
+        json.dumps(specification.method),
+        line,
+    )
 
 
 def keys(path: Path) -> list[str]:
