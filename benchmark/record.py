@@ -9,7 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ class Record:
             found = content.get("schema") if isinstance(content, dict) else None
             raise RecordError(f"schema {found!r}, this version reads {SCHEMA}")
         key = content.pop("key", None)
-        missing = _names(cls) ^ set(content)
+        missing = cls.__dataclass_fields__.keys() ^ content.keys()
         if missing:
             raise RecordError(f"missing or unknown fields: {', '.join(sorted(missing))}")
         if wrong := _wrong(content):
@@ -110,11 +110,6 @@ class Record:
         if key != record.key:
             raise RecordError(f"key {key!r} does not match its specification ({record.key})")
         return record
-
-
-@functools.cache
-def _names(kind: Any) -> frozenset[str]:
-    return frozenset(f.name for f in fields(kind))
 
 
 def _content(made: Specification | Record) -> dict[str, Any]:
@@ -129,7 +124,7 @@ def _refuse(constant: str) -> Any:
 def _wrong(content: Mapping[str, Any]) -> str:
     """The first field that is of another kind than its readers expect; "" where none is."""
     specification = content["specification"]
-    if not isinstance(specification, dict) or set(specification) != _names(Specification):
+    if not isinstance(specification, dict) or specification.keys() != Specification.__dataclass_fields__.keys():
         return "specification"
     for name in ("dataset", "method"):
         if not isinstance(specification[name], dict) or not _is_text(specification[name].get("name")):
