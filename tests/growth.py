@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-LIMIT = 300  # seconds of a point; the larger ones of its curve are then left out
+LIMIT = 240  # seconds of a point; the larger ones of its curve are then left out
 PANELS: dict[str, tuple[str, dict[str, list[int]]]] = {
     "latents": (
         "number of latents n",
