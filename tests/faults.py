@@ -217,7 +217,7 @@ def page(tallies: dict[str, tuple[Tally, float]], words: str) -> str:
     lines = [
         "# Faults, tried",
         "",
-        f"Written by `{words}`; {(__doc__ or '').strip().splitlines()[0]}",
+        f"Written by `{words}`.",
         "",
         "Each trial has a store of its own: small runs (n = 3, 60 steps, a checkpoint every 0.02 s), a fault, and the",
         "same command again. *Lost*: records that were there right after the fault, or are due at the end, and are not",
