@@ -233,6 +233,8 @@ def test_the_command_says_the_cost_runs_and_goes_on(tmp_path: Path, capsys: pyte
     assert "6 runs: 0 recorded, 6 to do" in shown
     assert "pca" in shown
     assert "of training" in shown, "committed records of the same methods say what it costs"
+    assert main([*words, "--dry-run", "--device", "cuda"]) == 0
+    assert "unknown" in capsys.readouterr().out, "no record of a GPU is committed"
     assert not list(tmp_path.rglob("*.jsonl"))
     first = read("tiny").specifications[0]
     from unmix.run import run
