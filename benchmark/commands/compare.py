@@ -52,6 +52,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="see below")
     parser.add_argument("--dataset", nargs="+", default=(), metavar="NAME", help="only these (default: all shared)")
     parser.add_argument("--metric", nargs="+", default=None, metavar="NAME", help="only these (default: all shared)")
+    parser.add_argument("--here", action="store_true", help="only your store, without the records of unmix")
     parser.add_argument("--first", action="store_true", help="only the first method with each other one")
     parser.add_argument("--udr", action="store_true", help="score seeds against each other, without factors")
     parser.add_argument("--seed", type=int, default=0, help="of resampling and permuting (default: 0)")
@@ -74,7 +75,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     records = store.by_key()
     for sentence in store.damaged:
         console.print(f"damaged {sentence}", markup=False, highlight=False, soft_wrap=True)
-    for entry in entries():
+    for entry in [] if known.here else entries():
         records.setdefault(entry.record.key, entry.record)
     chosen = choose(known.methods, records.values(), known.dataset)
     found = _found(known, chosen, console)
