@@ -32,8 +32,10 @@ class Ivae:
     linear map (theorem 1). The paper's encoder sees u as well, q(z|x, u); this one does not, so that it encodes an
     observation alone; where the noise is small, x says all that u could add.
 
-    Measured on 2 Laplace latents, 20 segments, 2 mixing layers: after 2,000 steps of batch 256 the bound is 1.99 nats
-    and MCC 0.89, where the true density has 1.73 and the observations MCC 0.80. It was not seen to identify yet.
+    Measured on 2 normal latents whose mean and scale differ in each of 20 segments, 1,500 steps: MCC 0.73, 0.99,
+    0.99, 0.97, 0.93, 0.97 for six mixings (observations 0.92, 0.76, 0.71, 0.77, 0.94, 0.68). A run can end in a local
+    optimum, and the bound does not tell which: on Laplace latents of which only the scale varies, three
+    initialisations of one mixing had MCC 0.84, 0.92 and 0.97 at bounds of 2.305, 2.323 and 2.307 nats.
     """
 
     family: Family = field(default="laplace", metadata={"help": "of the prior given u: laplace or normal"})

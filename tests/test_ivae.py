@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 import torch
 from torch.distributions import Laplace, Normal, kl_divergence
 
 from unmix.baselines.ivae import ConditionalVae, Family
 from unmix.baselines.vae import Posterior
+from unmix.evaluation import codes_and_factors
+from unmix.metrics import mcc
 from unmix.run import make_dataset, make_method
 from unmix.seeds import derived_generator
 from unmix.training import Trainer
 from unmix.types import DeclinedError
 
 GENERATOR = torch.Generator().manual_seed(0)
+SEGMENTS = {"name": "nonstationary", "n": 2, "innovations": "normal"}
 SEGMENT = torch.tensor([0, 3, 1, 1])
 
 
@@ -65,3 +70,16 @@ def test_options_out_of_range_are_refused() -> None:
     for wrong in ({"noise": 0.0}, {"rate": 0.0}, {"d": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             make_method({"name": "ivae", **wrong})
+
+
+@pytest.mark.slow
+def test_means_and_scales_of_segments_identify_the_latents() -> None:
+    """Khemakhem et al. 2020, theorem 1. Six mixings, because a run may end in a local optimum."""
+    method = make_method({"name": "ivae", "family": "normal", "recipe": {"steps": 1500, "batch": 256}})
+    found = []
+    for seed in range(6):
+        dataset = make_dataset({**SEGMENTS, "segments": 20, "low": 0.3, "shift": 3.0, "layers": 2, "pool": 1000}, seed)
+        encoder = method.fit(dataset, derived_generator(seed, "training"), Trainer(points=1))
+        codes, factors = codes_and_factors(encoder, dataset, 5000, derived_generator(seed, "evaluation"))
+        found.append(mcc(factors, codes))
+    assert statistics.median(found) > 0.95
