@@ -13,7 +13,7 @@ import yaml
 
 from unmix.results import FOLDER
 
-BIBLIOGRAPHY = Path(__file__).parent / "board" / "references.bib"
+BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 CITATION = FOLDER.parent / "CITATION.cff"  # of a checkout; an installed wheel has none
 CITED = re.compile(r"((?:[A-Z]\w+, )*[A-Z]\w+(?: et al\.| & [A-Z]\w+)?),? (\d{4})")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unmix.entries import Entry, Mark
+from unmix.board.entries import Entry, Mark
 from unmix.evaluation import Evaluation
 from unmix.record import Record
 from unmix.run import specify

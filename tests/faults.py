@@ -174,7 +174,7 @@ def damaged(bench: Bench, trials: int) -> Tally:
             line = json.loads(content.splitlines()[0])
             line["scores"]["mcc"]["value"] = 0.5
             path.write_bytes(json.dumps(line).encode() + b"\n" + content.split(b"\n", 1)[1])
-            from unmix.rescoring import fault
+            from unmix.submission.rescoring import fault
 
             store = Store(folder)
             if sum(bool(fault(record, store)) for record in store) != 1:

@@ -13,8 +13,8 @@ from unmix.evaluation import Evaluation, score
 from unmix.record import Specification, Store
 from unmix.run import make_dataset, run, specify
 from unmix.seeds import derived_seed
-from unmix.submission import Submission, pack
-from unmix.verification import Report, verify
+from unmix.submission.packing import Submission, pack
+from unmix.submission.verification import Report, verify
 
 SAMPLES = 200
 DATASET = {"name": "synthetic", "n": 3, "pool": 100}

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 import unmix.aggregate
-import unmix.comparison
+import unmix.comparison.statistics
 from unmix.aggregate import interval
-from unmix.comparison import (
+from unmix.comparison.statistics import (
     STATISTICS,
     aggregate,
     aggregate_interval,
@@ -58,7 +58,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("module", [unmix.aggregate, unmix.comparison])
+@pytest.mark.parametrize("module", [unmix.aggregate, unmix.comparison.statistics])
 def test_examples(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
@@ -107,7 +107,7 @@ def test_bootstrap_of_few_runs_reaches_their_range_and_says_nothing_of_one() -> 
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_intervals_are_reproducible_and_move_with_the_unit(statistic: unmix.comparison.Statistic) -> None:
+def test_intervals_are_reproducible_and_move_with_the_unit(statistic: unmix.comparison.statistics.Statistic) -> None:
     blocks = [rng(seed).normal(size=5) for seed in range(3)]
     once = aggregate_interval(blocks, statistic, rng())
     assert once is not None

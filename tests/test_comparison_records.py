@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from unmix.arms import PAIRS, Selector, Task, choose, titles
 from unmix.cli import main
-from unmix.comparison_plots import draw
-from unmix.comparison_report import FORMATS, in_short, sentences
+from unmix.comparison.arms import PAIRS, Selector, Task, choose, titles
+from unmix.comparison.plots import draw
+from unmix.comparison.report import FORMATS, in_short, sentences
+from unmix.comparison.verdicts import Findings, findings
 from unmix.record import Record, Specification, Store
 from unmix.run import make_dataset
-from unmix.verdicts import Findings, findings
 
 GRID: dict[str, Any] = {"name": "dsprites_procedural", "transitions": "uni"}
 LAP: dict[str, Any] = {**GRID, "transitions": "lap(rate=1)"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from boards import record
 
-from unmix.entries import entries
+from unmix.board.entries import entries
 from unmix.record import Record
 from unmix.results import FOLDER
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from boards import DATASET, EVIL, entry, record, written
 
-from unmix import site as site_module
-from unmix.board import slug
-from unmix.board_downloads import as_csv
+from unmix.board import pages as site_module
+from unmix.board.downloads import as_csv
+from unmix.board.model import slug
+from unmix.board.pages import MARKER, build
 from unmix.cli import main
-from unmix.site import MARKER, build
 
 STORED = record("pca", dataset={**DATASET, "n": 5})
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from boards import EVIL, record, written
 
-from unmix.board import slug
-from unmix.entries import entries
-from unmix.site import build
+from unmix.board.entries import entries
+from unmix.board.model import slug
+from unmix.board.pages import build
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -10,11 +10,11 @@ import pytest
 from boards import DATASET, entry, record
 
 from unmix.aggregate import interval
-from unmix.board import benchmarks, configurations, results, sheet, slug
-from unmix.board_figures import heat, linear, scatter, times
-from unmix.board_tables import reproductions
+from unmix.board.entries import entries
+from unmix.board.figures import heat, linear, scatter, times
+from unmix.board.model import benchmarks, configurations, results, sheet, slug
+from unmix.board.tables import reproductions
 from unmix.citations import cited, references
-from unmix.entries import entries
 from unmix.registry import METHODS
 
 

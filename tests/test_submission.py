@@ -32,14 +32,14 @@ from submissions import (
     specification,
 )
 
-from unmix.archive import RefusedError
 from unmix.cli import main
 from unmix.record import Record, Store
-from unmix.rerun import differences
 from unmix.run import make_dataset, specify
 from unmix.seeds import derived_generator
-from unmix.submission import chosen, pack
-from unmix.verification import _drawn, verify
+from unmix.submission.archive import RefusedError
+from unmix.submission.packing import chosen, pack
+from unmix.submission.rerun import differences
+from unmix.submission.verification import _drawn, verify
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = """
@@ -236,7 +236,7 @@ def test_reruns_agree_exactly_on_the_same_machine_and_within_the_spread_elsewher
 
 
 def test_a_rerun_that_differs_is_not_marked(folder: Path, tmp_path: Path) -> None:
-    from unmix.rerun import settle
+    from unmix.submission.rerun import settle
 
     records = Store(folder).by_key()
     record = next(iter(records.values()))

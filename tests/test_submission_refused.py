@@ -32,8 +32,8 @@ from submissions import (
     save,
 )
 
-from unmix.archive import RefusedError, opened, strict_json
-from unmix.verification import verify
+from unmix.submission.archive import RefusedError, opened, strict_json
+from unmix.submission.verification import verify
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-import unmix.udr
-from unmix.arms import Arm, Task, choose
+import unmix.comparison.udr
 from unmix.cli import main
+from unmix.comparison.arms import Arm, Task, choose
+from unmix.comparison.udr import LASSO, Kind, table, udr
 from unmix.evaluation import Evaluation
 from unmix.record import Store
 from unmix.run import run, specify
-from unmix.udr import LASSO, Kind, table, udr
 
 KINDS: tuple[Kind, ...] = ("lasso", "spearman")
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
 def test_seeds_encode_the_same_observations_by_their_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unmix.udr, "SAMPLES", 60)
+    monkeypatch.setattr(unmix.comparison.udr, "SAMPLES", 60)
     evaluation = Evaluation(samples=50, metrics=("mcc",))
     data, pca = {"name": "dsprites_procedural"}, {"name": "pca", "fit_samples": 64}
     specifications = [specify(data, m, seed, evaluation) for m in ({"name": "untrained"}, pca) for seed in (0, 1)]

@@ -16,8 +16,8 @@ from unmix.commands import Commands, add_store, no_more
 from unmix.tables import Table
 
 if TYPE_CHECKING:
-    from unmix.arms import Chosen
-    from unmix.verdicts import Findings
+    from unmix.comparison.arms import Chosen
+    from unmix.comparison.verdicts import Findings
 
 EXAMPLES = """what to compare:
   slow_vae                        all runs of a method
@@ -66,9 +66,9 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from unmix.arms import choose
-    from unmix.comparison_report import FORMATS
-    from unmix.entries import entries
+    from unmix.board.entries import entries
+    from unmix.comparison.arms import choose
+    from unmix.comparison.report import FORMATS
     from unmix.record import Store
 
     store = Store(known.store)
@@ -92,7 +92,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
 def _found(known: argparse.Namespace, chosen: Chosen, console: Console) -> Findings:
     from rich.progress import Progress
 
-    from unmix.verdicts import findings
+    from unmix.comparison.verdicts import findings
 
     with Progress(console=console, transient=True) as bars:
         task = bars.add_task("comparing", total=None)
@@ -108,7 +108,7 @@ def _found(known: argparse.Namespace, chosen: Chosen, console: Console) -> Findi
 def _udr(store: Any, chosen: Chosen, console: Console) -> Table:
     from rich.progress import Progress
 
-    from unmix.udr import table
+    from unmix.comparison.udr import table
 
     with Progress(console=console, transient=True) as bars:
         task = bars.add_task("UDR", total=None)
@@ -116,7 +116,7 @@ def _udr(store: Any, chosen: Chosen, console: Console) -> Table:
 
 
 def _show(found: Findings, more: Sequence[Table]) -> None:
-    from unmix.comparison_report import in_short, tables
+    from unmix.comparison.report import in_short, tables
 
     out = Console() if sys.stdout.isatty() else Console(width=160)
     for table in (*tables(found), *more):
@@ -139,8 +139,8 @@ def _show(found: Findings, more: Sequence[Table]) -> None:
 
 
 def _write(found: Findings, more: Sequence[Table], folder: Path, console: Console) -> None:
-    from unmix.comparison_plots import draw
-    from unmix.comparison_report import FORMATS
+    from unmix.comparison.plots import draw
+    from unmix.comparison.report import FORMATS
 
     paths = draw(found, folder)
     for form, suffix in (("markdown", "md"), ("csv", "csv"), ("json", "json")):

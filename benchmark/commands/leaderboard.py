@@ -14,7 +14,7 @@ from rich.text import Text
 from unmix.commands import Commands, add_store, no_more
 
 if TYPE_CHECKING:
-    from unmix.board import Benchmark
+    from unmix.board.model import Benchmark
 
 HERE = "this store"
 OTHERS, SCORE = 80, 16  # characters of the columns that are no scores, and of one that is
@@ -39,8 +39,8 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from unmix.board import benchmarks, configurations
-    from unmix.entries import Entry, entries
+    from unmix.board.entries import Entry, entries
+    from unmix.board.model import benchmarks, configurations
     from unmix.record import Store
     from unmix.registry import DATASETS
 
@@ -73,7 +73,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
 
 def _table(benchmark: Benchmark, metrics: Sequence[str]) -> Table:
     """A row a configuration, the best mean of the first metric first."""
-    from unmix.board import duration, labels, score_cell
+    from unmix.board.model import duration, labels, score_cell
     from unmix.registry import METRICS
 
     first = metrics[0]

@@ -11,7 +11,7 @@ from rich.console import Console
 from unmix.commands import Commands, no_more
 
 if TYPE_CHECKING:
-    from unmix.entries import Entry
+    from unmix.board.entries import Entry
 
 EXAMPLES = """examples:
   unmix site build                                the committed records and submissions -> site/index.html
@@ -46,9 +46,9 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
     from rich.progress import Progress
 
-    from unmix.entries import entries
+    from unmix.board.entries import entries
+    from unmix.board.pages import build
     from unmix.results import FOLDER
-    from unmix.site import build
 
     results = known.results or FOLDER
     if not results.is_dir():
@@ -69,7 +69,7 @@ def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
 
 def _stored(folder: Path, console: Console) -> list[Entry]:
     """The runs of a store: claimed, whether or not their codes are there, since nobody has scored them again."""
-    from unmix.entries import Entry
+    from unmix.board.entries import Entry
     from unmix.record import Store
 
     store, found = Store(folder), []

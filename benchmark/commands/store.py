@@ -136,7 +136,7 @@ def handle_verify(known: argparse.Namespace, rest: list[str], console: Console) 
     from rich.progress import track
 
     from unmix.record import Store
-    from unmix.rescoring import damage, fault
+    from unmix.submission.rescoring import damage, fault
 
     _check(known.store)
     store, wrong = Store(known.store), 0

@@ -15,7 +15,7 @@ from unmix.commands import Commands, add_execution, executor, no_more
 
 if TYPE_CHECKING:
     from unmix.record import Record
-    from unmix.verification import Report
+    from unmix.submission.verification import Report
 
 STYLES = {"refused": "red", "warning": "yellow", "not checked": "cyan", "checked": "green"}
 MARKS = """marks: claimed; verified: every score was recomputed from the codes, whose factors are those of the
@@ -63,8 +63,8 @@ def add(commands: Commands) -> None:
 
 def handle_check(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from unmix.rerun import write_marks
     from unmix.scoring import write
+    from unmix.submission.rerun import write_marks
 
     if known.mark and not known.path.is_dir():
         raise ValueError(f"--mark writes into a folder, and {known.path} is none: unpack it first")
@@ -81,11 +81,11 @@ def handle_check(known: argparse.Namespace, rest: list[str], console: Console) -
 
 def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from unmix.archive import text_of
     from unmix.progress import Bars
     from unmix.record import Record, Store
-    from unmix.rerun import prepare, settle
-    from unmix.submission import chosen
+    from unmix.submission.archive import text_of
+    from unmix.submission.packing import chosen
+    from unmix.submission.rerun import prepare, settle
     from unmix.sweep import execute, missing
 
     report = _verified(known.path, console)
@@ -112,7 +112,7 @@ def handle_rerun(known: argparse.Namespace, rest: list[str], console: Console) -
 
 def show(report: Report, out: Console) -> None:
     """Every item, then the marks; what comes from outside is text, not markup."""
-    from unmix.verification import counted
+    from unmix.submission.verification import counted
 
     table = Table("where", "verdict", "what", box=None, pad_edge=False, header_style="dim")
     table.columns[2].overflow = "fold"
@@ -135,7 +135,7 @@ def _show_reruns(asked: list[Record], different: dict[str, list[str]]) -> None:
 def _verified(path: Path, console: Console) -> Report:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from unmix.verification import verify
+    from unmix.submission.verification import verify
 
     text = TextColumn("{task.description}", markup=False)
     with Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=console, transient=True) as bars:

@@ -47,10 +47,10 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
-    from unmix.archive import RefusedError
     from unmix.method_file import keep
     from unmix.record import Store
-    from unmix.submission import Submission, chosen, pack
+    from unmix.submission.archive import RefusedError
+    from unmix.submission.packing import Submission, chosen, pack
 
     store = Store(known.store)
     records = chosen(known.keys, store.by_key())

@@ -57,8 +57,8 @@ def add(commands: Commands) -> None:
 
 def handle(known: argparse.Namespace, rest: list[str], console: Console) -> int:
     no_more(rest)
+    from unmix.board.entries import entries
     from unmix.cost import estimates
-    from unmix.entries import entries
     from unmix.method_file import keep
     from unmix.plan import read
     from unmix.record import Store

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from scipy.optimize import linear_sum_assignment
 
-from unmix.board import Benchmark, Configuration, duration, machine
+from unmix.board.model import Benchmark, Configuration, duration, machine
 from unmix.plots import correlations
 
 WIDTH, HEIGHT = 640, 360

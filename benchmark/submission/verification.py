@@ -13,19 +13,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unmix.archive import RefusedError, opened, shown, strict_json, text_of
 from unmix.arrays import read
 from unmix.datasets.grid import OnGrid
 from unmix.evaluation import score
-from unmix.leakage import leaked
 from unmix.metrics.contract import InputError
 from unmix.record import Record, RecordError, Store
 from unmix.registry import METHODS, METRICS
-from unmix.rerun import EQUAL, differences, equal
 from unmix.results import FOLDER
 from unmix.run import ICA, dead_codes, make_dataset
 from unmix.seeds import derived_generator, derived_seed
-from unmix.submission import commit_warning, data_of, faults_of, is_in_file, record_faults, sha256
+from unmix.submission.archive import RefusedError, opened, shown, strict_json, text_of
+from unmix.submission.leakage import leaked
+from unmix.submission.packing import commit_warning, data_of, faults_of, is_in_file, record_faults, sha256
+from unmix.submission.rerun import EQUAL, differences, equal
 from unmix.types import Dataset
 
 Verdict = Literal["refused", "warning", "not checked", "checked"]
@@ -50,7 +50,7 @@ class Report:
     Args:
         name: Of the submission, or of its folder.
         findings: In the order of the check.
-        marks: Key -> "claimed", "verified" (its scores were recomputed) or "reproduced" (see `unmix.rerun`).
+        marks: Key -> "claimed", "verified" (its scores were recomputed) or "reproduced" (see `unmix.submission.rerun`).
     """
 
     name: str

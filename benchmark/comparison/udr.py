@@ -13,8 +13,8 @@ from scipy import stats
 from sklearn.linear_model import Lasso
 from torch import nn
 
-from unmix.arms import Arm, Task, titles
 from unmix.baselines.vae import Vae, kl_to_normal
+from unmix.comparison.arms import Arm, Task, titles
 from unmix.evaluation import encode
 from unmix.record import Record, Store
 from unmix.registry import DATASETS

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unmix.board import Benchmark, Configuration, machine
-from unmix.entries import Entry
+from unmix.board.entries import Entry
+from unmix.board.model import Benchmark, Configuration, machine
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would execute a text that starts so
 

@@ -10,9 +10,9 @@ import numpy as np
 from unmix.disk import files
 from unmix.evaluation import score
 from unmix.record import Record, Store, read
-from unmix.rerun import equal
 from unmix.run import make_dataset
 from unmix.seeds import derived_seed
+from unmix.submission.rerun import equal
 
 
 def damage(folder: Path) -> Iterator[str]:

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from unmix.arms import Task
-from unmix.comparison import profile
+from unmix.comparison.arms import Task
+from unmix.comparison.statistics import profile
+from unmix.comparison.verdicts import Findings, Ranks, blocks, scale
 from unmix.plots import INK, save
-from unmix.verdicts import Findings, Ranks, blocks, scale
 
 # Okabe and Ito's palette without its yellow, told apart by all; the markers tell them apart in grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")

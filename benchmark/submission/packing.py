@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from unmix.archive import RefusedError, shown
 from unmix.method_file import PREFIX
 from unmix.record import SCHEMA as RECORD_SCHEMA
 from unmix.record import Record, Store
+from unmix.submission.archive import RefusedError, shown
 
 if TYPE_CHECKING:
     from unmix.types import Dataset

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from unmix.arms import Arm, Chosen, Task, titles
-from unmix.comparison import (
+from unmix.comparison.arms import Arm, Chosen, Task, titles
+from unmix.comparison.statistics import (
     STATISTICS,
     aggregate,
     aggregate_interval,
@@ -201,7 +201,7 @@ def findings(
     """Compare arms in each metric, pair by pair.
 
     Args:
-        chosen: Arms of `unmix.arms.choose`.
+        chosen: Arms of `unmix.comparison.arms.choose`.
         metrics: Registered names; by default all that at least two arms have on one task.
         first_only: Only the first arm with each other one: fewer comparisons to correct for.
         seed: Of resampling and permutation.

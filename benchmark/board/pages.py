@@ -14,8 +14,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from unmix import __version__
-from unmix import board_about as about
-from unmix.board import (
+from unmix.board import about
+from unmix.board.downloads import as_csv, content, row
+from unmix.board.entries import Entry
+from unmix.board.figures import curves, heat, scatter, strip
+from unmix.board.model import (
     ICA,
     Benchmark,
     Configuration,
@@ -27,17 +30,14 @@ from unmix.board import (
     sheet,
     slug,
 )
-from unmix.board_downloads import as_csv, content, row
-from unmix.board_figures import curves, heat, scatter, strip
-from unmix.board_tables import Reproduction, reproductions
+from unmix.board.tables import Reproduction, reproductions
 from unmix.citations import bibliography, software, submitted, titled
 from unmix.commands.run import command
-from unmix.entries import Entry
 from unmix.record import Record
 from unmix.registry import DATASETS, METHODS, METRICS
 from unmix.results import FOLDER
 
-TEMPLATES = Path(__file__).parent / "board"
+TEMPLATES = Path(__file__).parent / "templates"
 MARKER = "site.json"  # what tells a folder of ours
 PICTURES = FOLDER.parent / "docs"  # of a checkout; an installed wheel has none
 

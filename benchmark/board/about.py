@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from unmix.board import ICA, flat
+from unmix.board.model import ICA, flat
 from unmix.citations import cited
 from unmix.factors import Factor
 from unmix.registry import DATASETS, METHODS, Registry, UnknownNameError

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from unmix.aggregate import Summary
-from unmix.board import CEILINGS, FLOORS, ICA, ROLES, Cell, Column, Configuration, Group, Role, Sheet
-from unmix.entries import Entry
+from unmix.board.entries import Entry
+from unmix.board.model import CEILINGS, FLOORS, ICA, ROLES, Cell, Column, Configuration, Group, Role, Sheet
 from unmix.record import Specification
 from unmix.reproduce import Preset, Published, Row, mark, preset, presets, summaries
 from unmix.results import FOLDER

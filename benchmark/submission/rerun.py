@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unmix.record import Record, Store
 from unmix.scoring import write
-from unmix.submission import is_in_file
+from unmix.submission.packing import is_in_file
 
 EQUAL = 1e-6
 """Two values of a score are one when they differ by no more than this, times the value where it is above 1.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from unmix.comparison.verdicts import Estimate, Findings, Verdict, digits
 from unmix.tables import Table
-from unmix.verdicts import Estimate, Findings, Verdict, digits
 
 FEW = 10  # degrees of freedom below which a bootstrap interval covers clearly less than it says
 

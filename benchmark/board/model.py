@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from unmix.aggregate import interval
-from unmix.entries import Entry, Mark
+from unmix.board.entries import Entry, Mark
 
 Role = Literal["ceiling", "method", "floor"]
 

@@ -1,0 +1,1 @@
+"""Results from outside: packed, read within limits, scored again, trained again."""
