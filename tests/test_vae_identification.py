@@ -83,20 +83,22 @@ def test_pairs_identify_the_factors_up_to_permutation(method: dict[str, Any], tr
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "method",
+    ("method", "lr"),
     [
-        {"name": "beta_vae", "beta": 16.0},
-        {"name": "beta_tcvae"},
-        {"name": "factor_vae"},
-        {"name": "dip_vae_i"},
-        {"name": "dip_vae_ii"},
-        {"name": "qlae", "values": 16},
+        ({"name": "beta_vae", "beta": 16.0}, 2e-3),
+        ({"name": "annealed_vae", "gamma": 100.0, "capacity": 8.0}, 5e-4),
+        ({"name": "beta_tcvae"}, 2e-3),
+        ({"name": "factor_vae"}, 5e-4),
+        ({"name": "dip_vae_i"}, 2e-3),
+        ({"name": "dip_vae_ii"}, 2e-3),
+        ({"name": "qlae", "values": 16}, 2e-3),
     ],
     ids=named,
 )
-def test_codes_take_the_directions_of_unequal_effect(method: dict[str, Any]) -> None:
+def test_codes_take_the_directions_of_unequal_effect(method: dict[str, Any], lr: float) -> None:
     """Without pairs: diagonal posteriors align with the decoder's singular directions (Rolinek et al. 2019).
 
-    The median of three seeds: nothing but that alignment keeps a code from a mixture, and single runs end in one.
+    The median of three seeds: nothing but that alignment keeps a code from a mixture, and single runs end in one. At
+    2e-3 the discriminator of FactorVAE runs ahead, and the annealed VAE's codes die before its capacity grows.
     """
-    assert statistics.median(matched(method, Lamps(), seed, steps=800, batch=16) for seed in range(3)) > 0.95
+    assert statistics.median(matched(method, Lamps(), seed, steps=800, batch=16, lr=lr) for seed in range(3)) > 0.95
