@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unmix.commands.run import command
+from unmix.fields import spoken
 from unmix.plots import PAGE, curve_figures, heat_map, scatter_figures, strip, svg
 from unmix.record import Record
 from unmix.registry import METRICS
@@ -133,20 +134,10 @@ def _identity(record: Record) -> str:
         parts.append(f"<pre>{escape(line)}</pre>")
         parts.append(_note("The command that runs it again; what it does not name has its default."))
     for role in ("dataset", "method", "evaluation"):
-        values = _flat(getattr(specification, role))
-        name = values.pop("name", "")
-        parts.append(f"<details><summary>{escape(f'{role} {name}'.strip())}</summary>{_facts(values)}</details>")
+        values = getattr(specification, role)
+        title = f"{role} {values.get('name', '')}".strip()
+        parts.append(f"<details><summary>{escape(title)}</summary>{_facts(spoken(values))}</details>")
     return "\n".join(parts)
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": each for inner, each in value.items()}
-        else:
-            flat[name] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return flat
 
 
 def _scores(record: Record) -> str:

@@ -11,6 +11,7 @@ from scipy import stats
 
 import unmix.aggregate
 import unmix.comparison.statistics
+import unmix.fields
 from unmix.aggregate import interval
 from unmix.comparison.statistics import (
     STATISTICS,
@@ -58,7 +59,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("module", [unmix.aggregate, unmix.comparison.statistics])
+@pytest.mark.parametrize("module", [unmix.aggregate, unmix.comparison.statistics, unmix.fields])
 def test_examples(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from unmix.cli import main
-from unmix.comparison.arms import PAIRS, Selector, Task, choose, titles
+from unmix.comparison.arms import Selector, Task, choose, titles
 from unmix.comparison.plots import draw
 from unmix.comparison.report import FORMATS, in_short, sentences
 from unmix.comparison.verdicts import Findings, findings
+from unmix.fields import PAIRS
 from unmix.record import Record, Specification, Store
 from unmix.run import make_dataset
 

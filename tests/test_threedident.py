@@ -18,6 +18,7 @@ from unmix.datasets.render import backend_for, render
 from unmix.datasets.rendered import Rendering, draw
 from unmix.datasets.scene import rgb, units
 from unmix.datasets.threedident_procedural import ThreeDIdentProcedural
+from unmix.fields import PAIRS
 from unmix.types import DeclinedError
 
 pytest.importorskip("numba")
@@ -196,6 +197,13 @@ class TestDrawnBeforehand:
         assert torch.equal(pair.anchor, dataset.observe(factors.anchor))
         assert torch.equal(pair.positive, dataset.observe(factors.positive))
         assert not (factors.anchor == factors.positive).all(dim=1).any()
+
+    def test_how_pairs_are_made_does_not_touch_what_is_evaluated(self) -> None:
+        assert "pairs" in PAIRS
+        made = (ThreeDIdentProcedural(size=8, images=40, pairs=pairs) for pairs in ("exact", "nearest"))
+        exact, nearest = (dataset.sample(9, generator()) for dataset in made)
+        assert torch.equal(exact[0], nearest[0])
+        assert torch.equal(exact[1], nearest[1])
 
     def test_nearest_is_nearest(self) -> None:
         dataset = ThreeDIdentProcedural(size=8, images=40, pairs="nearest", conditional="normal(std=0.01)")

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from unmix.board.model import ICA, flat
+from unmix.board.model import ICA
 from unmix.citations import cited
 from unmix.factors import Factor
+from unmix.fields import spoken
 from unmix.registry import DATASETS, METHODS, Registry, UnknownNameError
 
 TWIN = "_procedural"
@@ -100,7 +101,7 @@ def _fields(kind: Any) -> list[tuple[str, str, str]]:
         helped = str(each.metadata.get("help", ""))
         if is_dataclass(default) and not isinstance(default, type):
             helps = {inner.name: str(inner.metadata.get("help", "")) for inner in fields(default)}
-            values: Mapping[str, Any] = flat({each.name: asdict(default)})
+            values: Mapping[str, Any] = spoken({each.name: asdict(default)})
             found += [(name, _said(value), helps.get(name.split(".")[-1], "")) for name, value in values.items()]
         elif each.name != "seed":
             found.append((each.name, _said(default), helped))

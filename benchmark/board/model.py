@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from unmix.aggregate import interval
 from unmix.board.entries import Entry, Mark
+from unmix.fields import PAIRS, spoken
 
 Role = Literal["ceiling", "method", "floor"]
 
@@ -19,8 +20,6 @@ FLOORS = ("observations", "pca", "ica", "untrained", "noise")
 CEILINGS = ("supervised",)
 ROLES: Mapping[Role, str] = {"ceiling": "Ceiling", "method": "Methods", "floor": "Floors"}
 MARKS: tuple[Mark, ...] = ("claimed", "verified", "reproduced")  # the weakest first
-# What a dataset shows a method beside single observations: the same test for every method, other help in training.
-PAIRS = ("transitions", "conditional", "max_delta_t", "pairs")
 PRIMARY = ("r2(in_sample)", "mcc", "mcc(spearman)", "r2", "dci(gbt)")  # the first that a benchmark has sorts it
 SETTINGS = 3  # that a label names
 ICA = "+ica"
@@ -160,7 +159,7 @@ class Benchmark:
     @property
     def setting(self) -> str:
         """What tells it from other benchmarks on the dataset."""
-        values = {**flat(self.dataset), "samples": self.samples}
+        values = {**spoken(self.dataset), "samples": self.samples}
         return ", ".join(f"{name} {values[name]}" for name in self.differing if name in values)
 
     @cached_property
@@ -210,7 +209,7 @@ def benchmarks(given: Iterable[Configuration]) -> list[Benchmark]:
         groups.setdefault(digest(dataset, samples), (dataset, samples, []))[2].append(configuration)
     found = []
     for dataset, samples, members in groups.values():
-        kin = [{**flat(d), "samples": n} for d, n, _ in groups.values() if d["name"] == dataset["name"]]
+        kin = [{**spoken(d), "samples": n} for d, n, _ in groups.values() if d["name"] == dataset["name"]]
         found.append(Benchmark(dataset, samples, tuple(members), tuple(differing(kin))))
     return sorted(found, key=lambda b: (b.dataset["name"], b.setting))
 
@@ -225,11 +224,11 @@ def labels(given: Sequence[Configuration]) -> dict[str, str]:
     """Configuration key -> the settings that tell it from the others of its method in this company."""
     kin: dict[str, list[dict[str, Any]]] = {}
     for configuration in given:
-        kin.setdefault(configuration.method["name"], []).append(flat(configuration.method))
+        kin.setdefault(configuration.method["name"], []).append(spoken(configuration.method))
     told_by = {name: differing(group) for name, group in kin.items()}
     found = {}
     for configuration in given:
-        own = flat(configuration.method)
+        own = spoken(configuration.method)
         names = [name for name in told_by[configuration.method["name"]] if name in own]
         settings = [f"{name.removeprefix('recipe.')} {own[name]}" for name in names[:SETTINGS]]
         more = [f"{len(names) - SETTINGS} more"] if len(names) > SETTINGS else []
@@ -355,21 +354,6 @@ def slug(text: str) -> str:
     """
     plain = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")[:60]
     return plain if plain == text and plain else f"{plain}-{digest(text)[:8]}".strip("-")
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as "recipe.steps", without the name.
-
-    >>> flat({"name": "pcl", "recipe": {"steps": 5}, "sizes": [1, 2]})
-    {'recipe.steps': 5, 'sizes': '1, 2'}
-    """
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        elif prefix or name != "name":
-            found[f"{prefix}{name}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return found
 
 
 def machine(hardware: Mapping[str, Any]) -> str:

@@ -24,7 +24,6 @@ from unmix.board.model import (
     Configuration,
     benchmarks,
     configurations,
-    flat,
     results,
     seeds,
     sheet,
@@ -33,6 +32,7 @@ from unmix.board.model import (
 from unmix.board.tables import Reproduction, reproductions
 from unmix.citations import bibliography, software, submitted, titled
 from unmix.commands.run import command
+from unmix.fields import spoken
 from unmix.record import Record
 from unmix.registry import DATASETS, METHODS, METRICS
 from unmix.results import FOLDER
@@ -77,7 +77,7 @@ class Board:
             lstrip_blocks=True,
         )
         self.environment.globals.update(
-            board=self, slug=slug, flat=flat, version=__version__, strip=strip, pieces=about.pieces
+            board=self, slug=slug, spoken=spoken, version=__version__, strip=strip, pieces=about.pieces
         )
 
     def write(self, href: str, template: str, **values: Any) -> None:
@@ -222,7 +222,7 @@ def _dataset(board: Board, known: about.About) -> None:
 def _submission(board: Board, name: str) -> None:
     given = [c for c in board.configurations if c.submission == name]
     content = board.submissions[name] or {}
-    said = flat({key: value for key, value in content.items() if key not in ("schema", "title", "data", "citation")})
+    said = spoken({key: value for key, value in content.items() if key not in ("schema", "title", "data", "citation")})
     shown = results(given, board.homes, board.better)
     bib = bibliography(submitted(content), software())
     href = f"submissions/{slug(name)}.html"

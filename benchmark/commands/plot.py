@@ -7,11 +7,12 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from unmix.commands import Commands, add_store, no_more
+from unmix.fields import flat
 
 if TYPE_CHECKING:
     from unmix.record import Record
@@ -94,9 +95,9 @@ def _described(record: Record) -> str:
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """Name and key of each run, with the fields that all of them have and in which they differ."""
-    flat = [_flat(asdict(record.specification)) for record in records]
-    fields = set.intersection(*map(set, flat)) - {"method.name"}
-    different = sorted(field for field in fields if len({str(values[field]) for values in flat}) > 1)
+    every = [flat(asdict(record.specification)) for record in records]
+    fields = set.intersection(*map(set, every)) - {"method.name"}
+    different = sorted(field for field in fields if len({str(values[field]) for values in every}) > 1)
     return [
         ", ".join(
             [
@@ -104,12 +105,5 @@ def _labels(records: Sequence[Record]) -> list[str]:
                 *(f"{field.removesuffix('.name').rsplit('.', 1)[-1]} {values[field]}" for field in different),
             ]
         )
-        for record, values in zip(records, flat, strict=True)
+        for record, values in zip(records, every, strict=True)
     ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unmix.fields import PAIRS, flat
 from unmix.record import Record, Specification
-
-PAIRS = ("transitions", "conditional", "max_delta_t")
-"""Fields of datasets that say how training pairs are drawn and nothing of what is evaluated, as a test proves."""
 
 MOST = 16  # arms
 
@@ -181,14 +179,6 @@ def configuration(record: Record) -> dict[str, Any]:
     specification = record.specification
     values = flat({name: value for name, value in specification.method.items() if name != "name"})
     return values | {name: specification.dataset[name] for name in PAIRS if name in specification.dataset}
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields with dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _alone(found: dict[str, list[Record]]) -> Iterator[str]:
