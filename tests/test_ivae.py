@@ -18,7 +18,6 @@ from unmix.training import Trainer
 from unmix.types import DeclinedError
 
 GENERATOR = torch.Generator().manual_seed(0)
-SEGMENTS = {"name": "nonstationary", "n": 2, "innovations": "normal"}
 SEGMENT = torch.tensor([0, 3, 1, 1])
 
 
@@ -78,7 +77,8 @@ def test_means_and_scales_of_segments_identify_the_latents() -> None:
     method = make_method({"name": "ivae", "family": "normal", "recipe": {"steps": 1500, "batch": 256}})
     found = []
     for seed in range(6):
-        dataset = make_dataset({**SEGMENTS, "segments": 20, "low": 0.3, "shift": 3.0, "layers": 2, "pool": 1000}, seed)
+        modulated = {"segments": 20, "innovations": "normal", "low": 0.3, "shift": 3.0}
+        dataset = make_dataset({"name": "nonstationary", "n": 2, "layers": 2, "pool": 1000, **modulated}, seed)
         encoder = method.fit(dataset, derived_generator(seed, "training"), Trainer(points=1))
         codes, factors = codes_and_factors(encoder, dataset, 5000, derived_generator(seed, "evaluation"))
         found.append(mcc(factors, codes))

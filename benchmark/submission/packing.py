@@ -150,10 +150,7 @@ class Submission:
 
 def faults_of(content: Any) -> list[str]:
     """All that is wrong with the content of a submission.json, in sentences."""
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        return [f"schema {shown(repr(found))}: this version of unmix reads {SCHEMA}"]
-    if faults := _against("submission", content):
+    if faults := _against("submission", SCHEMA, content):
         return faults
     try:
         canonical = canonicalize_license_expression(content["licence"])
@@ -169,10 +166,7 @@ def faults_of(content: Any) -> list[str]:
 
 def record_faults(content: Any) -> list[str]:
     """All that is wrong with the content of a line of records but its key, in sentences."""
-    if not isinstance(content, dict) or content.get("schema") != RECORD_SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        return [f"schema {shown(repr(found))}: this version of unmix reads {RECORD_SCHEMA}"]
-    if faults := _against("record", content):
+    if faults := _against("record", RECORD_SCHEMA, content):
         return faults
     specification = content.get("specification", {})
     if not isinstance(specification.get("seed"), int):  # 1.0 is an integer to JSON Schema
@@ -183,7 +177,11 @@ def record_faults(content: Any) -> list[str]:
     return faults
 
 
-def _against(kind: str, content: Any) -> list[str]:
+def _against(kind: str, version: int, content: Any) -> list[str]:
+    """What the schema finds wrong; of another version nothing but that."""
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != version:
+        return [f"schema {shown(repr(found))}: this version of unmix reads {version}"]
     errors = sorted(_validator(kind).iter_errors(content), key=lambda error: list(map(str, error.path)))
     return [f"{shown('.'.join(map(str, error.path)) or 'all of it')}: {shown(error.message)}" for error in errors]
 
